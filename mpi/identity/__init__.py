@@ -1,0 +1,1 @@
+"""Who someone is, as stated: frozen values, their normalised traits, and the French national identity."""
