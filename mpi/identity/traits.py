@@ -1,0 +1,280 @@
+"""
+Demographics as sent -> traits for comparison.
+
+The reference form is never altered; what is here is derived and may be derived again. A
+placeholder is a missing value: agreeing on INCONNU is agreeing on nothing.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, Self
+
+from unidecode import unidecode
+
+from mpi.identity.ins import (
+    NEVER_LINKED_AUTOMATICALLY,
+    IdentityAttribute,
+    IdentityStatus,
+    status_from_pid_32,
+)
+from mpi.identity.model import Demographics, NameUse, PartialDate
+
+MAX_TRAIT_LENGTH = 256
+"""Longer text is cut before it is compared: nobody's name is that long, and distances are quadratic."""
+
+_PLACEHOLDER_FAMILY = frozenset(
+    "INCONNU INCONNUE ANONYME ANONYMUS ANONYMOUS TEST TESTE ESSAI PATIENT NOM NONE NULL NA UNKNOWN NON RENSEIGNE "
+    "SNP SDF FICTIF FICTIVE DOE".split()
+) | {"SANS NOM", "NON RENSEIGNE", "NON CONNU", "SANS IDENTITE", "NOM INCONNU", "ANONYME X", "JOHN DOE"}
+_PLACEHOLDER_GIVEN = _PLACEHOLDER_FAMILY | {"PRENOM", "SANS PRENOM", "SP", "MONSIEUR", "MADAME", "MR", "MME"}
+_NEWBORN_GIVEN = re.compile(
+    r"(?:(?:BEBE|BB|NNE?|NOUVEAU NE|NOUVEAUNE|ENFANT|FILLE|GARCON|FILS|JUMEAU|JUMELLE)(?: ?\d| [AB])?)"
+    r"(?: (?:DE|DU|D|A|B|N)\b.*)?"
+)
+_FILLER = re.compile(r"([XZ])\1*|(.)\2{2,}|\?+|\d+")
+_SEPARATORS = re.compile(r"[^A-Z0-9]+")
+_FORMAT_CONTROLS = {"Cf", "Cc"}
+_MOJIBAKE = re.compile("[ÃÂ][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u0192\u2013-\u2122]")
+_PARTICLES = frozenset("DE DU DES D LE LA LES L VAN VON DER DEN BEN BENT EL AL ABD ABDEL ABOU AIT OULD MC MAC SAN DA DOS".split())
+_PHONE_FILLERS = frozenset({"0102030405", "0123456789", "0605040302", "0601020304"})
+
+
+@lru_cache(maxsize=500_000)
+def normal_text(text: str) -> str:
+    """
+    Fold a text for comparison: no accents, ligatures opened, upper case, one space between words.
+
+    Hyphens, apostrophes and dots become spaces; bidi and zero-width characters disappear;
+    UTF-8 read as Latin-1 (`Ã©`) is repaired.
+    """
+    if _MOJIBAKE.search(text):
+        text = _repaired(text)
+    text = unicodedata.normalize("NFC", text[:MAX_TRAIT_LENGTH])
+    if not text.isascii():
+        text = "".join(char for char in text if unicodedata.category(char) not in _FORMAT_CONTROLS)
+        text = unidecode(text)
+    return _SEPARATORS.sub(" ", text.upper()).strip()
+
+
+def _repaired(text: str) -> str:
+    for codec in ("cp1252", "latin-1"):
+        try:
+            return text.encode(codec).decode("utf-8")
+        except UnicodeError:
+            continue
+    return text
+
+
+@lru_cache(maxsize=500_000)
+def normal_name(text: str) -> str:
+    """`normal_text`, with SAINT and SAINTE spelled out."""
+    words = normal_text(text).split(" ")
+    return " ".join({"ST": "SAINT", "STE": "SAINTE"}.get(word, word) for word in words)
+
+
+def without_particles(name: str) -> str:
+    """The name without its particles, or the name itself if nothing else is in it."""
+    kept = [word for word in name.split(" ") if word not in _PARTICLES]
+    return " ".join(kept) or name
+
+
+def _family(text: str) -> str:
+    name = normal_name(text)
+    return "" if name in _PLACEHOLDER_FAMILY or _FILLER.fullmatch(name) else name
+
+
+def _is_newborn_naming(given: str) -> bool:
+    return bool(_NEWBORN_GIVEN.fullmatch(given))
+
+
+def _given(text: str) -> str:
+    name = normal_name(text)
+    if name in _PLACEHOLDER_GIVEN or _FILLER.fullmatch(name) or _is_newborn_naming(name):
+        return ""
+    return name
+
+
+def _given_names(given: str, given_list: str) -> tuple[str, ...]:
+    """First birth given name, then the others; a hyphenated name stays one, its words apart."""
+    listed = tuple(name for part in re.split(r"[\s,]+", given_list) if (name := _given(part)))
+    first = _given(given)
+    if not first:
+        return listed
+    words = " ".join(listed).split(" ")
+    first_words = first.split(" ")
+    if words[: len(first_words)] == first_words:  # the list repeats the first name, as it must (INS guide ID 10)
+        rest, to_skip = [], len(first_words)
+        for name in listed:
+            count = len(name.split(" "))
+            if to_skip > 0:
+                to_skip -= count
+            else:
+                rest.append(name)
+        return (first, *rest)
+    return (first, *(name for name in listed if name != first))
+
+
+@lru_cache(maxsize=200_000)
+def normal_phone(text: str) -> str:
+    """Ten national digits where possible, else the digits; empty for fillers."""
+    digits = re.sub(r"\D", "", text)
+    if digits.startswith("0033"):
+        digits = "0" + digits[4:].removeprefix("0")
+    elif digits.startswith("33") and len(digits) in (11, 12):
+        digits = "0" + digits[2:].removeprefix("0")
+    if len(digits) < 6 or len(set(digits[2:])) == 1 or digits in _PHONE_FILLERS:
+        return ""
+    return digits
+
+
+@lru_cache(maxsize=100_000)
+def normal_city(text: str) -> str:
+    """Town name without CEDEX, ST spelled out; postal codes in it dropped."""
+    name = re.sub(r"\bCEDEX\b.*", "", normal_name(text))
+    return re.sub(r"\d+", "", name).strip()
+
+
+def _is_default_date(date: PartialDate) -> bool:
+    """
+    Whether a date is one that is written when the true one is unknown.
+
+    Source: RNIV (01/MM, DD/01, 31/12); 1 January and 31 December are over-represented everywhere.
+    """
+    return (date.month, date.day) in {(1, 1), (12, 31)} or date.year <= 1900
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """
+    One identity, normalised for comparison. Empty, None and () mean missing.
+
+    Args:
+        given_names: the first birth given name first; a compound keeps its words apart by spaces.
+        birth_date_default: the date is one written for want of the true one, or interpreted.
+        newborn: the given name was a stand-in such as BEBE.
+        status, attributes: RNIV confidence, from PID-32 and the presence of an INS.
+    """
+
+    birth_name: str = ""
+    used_name: str = ""
+    given_names: tuple[str, ...] = ()
+    used_given_name: str = ""
+    birth_date: PartialDate | None = None
+    birth_date_default: bool = False
+    sex: str = ""
+    birth_place_code: str = ""
+    birth_place: str = ""
+    postal_code: str = ""
+    city: str = ""
+    phones: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+    national_id: str = ""
+    ins: str = ""
+    mother_birth_name: str = ""
+    birth_order: int | None = None
+    multiple_birth: bool = False
+    newborn: bool = False
+    status: IdentityStatus = IdentityStatus.PROVISIONAL
+    attributes: frozenset[IdentityAttribute] = frozenset()
+
+    @property
+    def family_names(self) -> tuple[str, ...]:
+        """Birth name then used name, those that are there, without repetition."""
+        return tuple(dict.fromkeys(name for name in (self.birth_name, self.used_name) if name))
+
+    @property
+    def qualified_ins(self) -> str:
+        """The INS when the identity is qualified; empty otherwise."""
+        return self.ins if self.status is IdentityStatus.QUALIFIED else ""
+
+    @property
+    def may_be_linked_automatically(self) -> bool:
+        """False for doubtful, fictitious, anonymous, hidden, colliding or usurped identities."""
+        return not (self.attributes & NEVER_LINKED_AUTOMATICALLY)
+
+    def to_json(self) -> dict[str, Any]:
+        """Only what is present, in JSON types."""
+        out: dict[str, Any] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value in (None, "", (), frozenset(), False):
+                continue
+            if item.name == "birth_date":
+                value = str(value)
+            elif isinstance(value, tuple):
+                value = list(value)
+            elif isinstance(value, frozenset):
+                value = sorted(value)
+            out[item.name] = value
+        return out
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Self:
+        """Read back what `to_json` wrote."""
+        values = dict(stored)
+        if "birth_date" in values:
+            values["birth_date"] = PartialDate.parse(values["birth_date"])
+        for name in ("given_names", "phones", "emails"):
+            if name in values:
+                values[name] = tuple(values[name])
+        if "status" in values:
+            values["status"] = IdentityStatus(values["status"])
+        if "attributes" in values:
+            values["attributes"] = frozenset(IdentityAttribute(code) for code in values["attributes"])
+        return cls(**values)
+
+
+def normalise(stated: Demographics) -> Traits:
+    """
+    Derive the traits of one identity.
+
+    Names typed L are birth names, D used names; an untyped name takes the birth slot when no
+    birth name is there, else the used one: the comparison looks across slots anyway.
+    Pseudonyms are not compared.
+    """
+    birth = next((name for name in stated.names if name.use is NameUse.BIRTH), None)
+    used = next((name for name in stated.names if name.use is NameUse.USED), None)
+    untyped = next((name for name in stated.names if name.use is NameUse.UNSPECIFIED), None)
+    if birth is None:
+        birth, untyped = untyped, None
+    elif used is None:
+        used, untyped = untyped, None
+    birth_name = _family(birth.family) if birth else ""
+    used_name = _family(used.family) if used else ""
+    given_names = _given_names(birth.given, birth.given_list) if birth else ()
+    used_given = _given(used.given) if used else ""
+    if not given_names and used is not None:
+        given_names = _given_names(used.given, used.given_list)
+    newborn = any(
+        _is_newborn_naming(normal_name(text)) for name in stated.names for text in (name.given, name.family) if text
+    )
+    date = stated.birth_date
+    if date is not None and (date.year < 1850 or (date.year, date.month, date.day) == (1900, 1, 1)):
+        date = None
+    status, attributes = status_from_pid_32(stated.identity_codes, has_ins=bool(stated.ins))
+    place_code = stated.birth_place_code.strip().upper()
+    return Traits(
+        birth_name=birth_name,
+        used_name="" if used_name == birth_name else used_name,
+        given_names=given_names,
+        used_given_name="" if given_names and used_given == given_names[0] else used_given,
+        birth_date=date,
+        birth_date_default=date is not None and (bool(stated.birth_date_interpreted) or _is_default_date(date)),
+        sex=stated.sex if stated.sex in ("M", "F") else "",
+        birth_place_code="" if place_code in ("99999", "00000", "99", "") else place_code,
+        birth_place=_family(stated.birth_place),
+        postal_code="" if (code := stated.postal_code.strip()) in ("00000", "99999") else normal_text(code),
+        city="" if (city := normal_city(stated.city)) in _PLACEHOLDER_FAMILY else city,
+        phones=tuple(sorted({phone for text in stated.phones if (phone := normal_phone(text))})),
+        emails=tuple(sorted({text.strip().lower() for text in stated.emails if "@" in text})),
+        national_id=normal_text(stated.national_id).replace(" ", ""),
+        ins=stated.ins,
+        mother_birth_name=_family(stated.mother_birth_name),
+        birth_order=stated.birth_order,
+        multiple_birth=bool(stated.multiple_birth) or (stated.birth_order or 0) > 1,
+        newborn=newborn,
+        status=status,
+        attributes=attributes,
+    )

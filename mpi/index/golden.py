@@ -1,0 +1,130 @@
+"""
+Survivorship: statements -> one source record as it stands, and linked records -> the golden record.
+
+Both are pure folds. They are recomputed, never patched, so a record that leaves a set takes its
+values with it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from mpi.identity.ins import IdentityStatus
+from mpi.identity.model import Demographics, NameUse, RecordKey, SourceRecord, Witness
+
+_FIELDS = tuple(item.name for item in fields(Demographics) if item.name not in ("names", "deleted"))
+_ABSENT: tuple[object, ...] = (None, "", ())
+_NAME_FIELDS = {
+    NameUse.BIRTH: "birth_name",
+    NameUse.USED: "used_name",
+    NameUse.PSEUDONYM: "pseudonym",
+    NameUse.UNSPECIFIED: "name",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """A source record as its statements leave it, and when each field became true."""
+
+    demographics: Demographics
+    first_event_time: datetime
+    since: Mapping[str, datetime]
+
+
+def current(statements: Sequence[tuple[int, SourceRecord]]) -> Current:
+    """
+    Fold the statements of one source record.
+
+    A DICOM header never outweighs a patient identity source; otherwise the later event wins,
+    field by field, and an older message arriving late becomes history. At equal times the
+    source's name, then its own order, decide. An empty field says nothing; a deleted one empties.
+
+    Args:
+        statements: (order of recording, statement); not empty.
+
+    Source: EVN-6, EVN-2, MSH-7 as event time; invariants I25 and I49.
+    """
+    ordered = sorted(
+        statements, key=lambda item: (item[1].witness is Witness.FEED, item[1].event_time, item[1].source, item[0])
+    )
+    values: dict[str, Any] = {}
+    names: dict[NameUse, Any] = {}
+    since: dict[str, datetime] = {}
+    for _, statement in ordered:
+        stated = statement.demographics
+        for gone in stated.deleted:
+            values.pop(gone, None)
+            since[gone] = statement.event_time
+            for use, field_name in _NAME_FIELDS.items():
+                if field_name == gone or gone == "names":
+                    names.pop(use, None)
+        for name in stated.names:
+            names[name.use] = name
+            since[_NAME_FIELDS[name.use]] = statement.event_time
+        for field_name in _FIELDS:
+            value = getattr(stated, field_name)
+            if value not in _ABSENT:
+                values[field_name] = value
+                since[field_name] = statement.event_time
+    folded = Demographics(names=tuple(names[use] for use in NameUse if use in names), **values)
+    return Current(folded, min(statement.event_time for _, statement in ordered), since)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One record of a set, as the golden record sees it."""
+
+    key: RecordKey
+    current: Current
+    status: IdentityStatus
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenField:
+    """A surviving value and the record it comes from."""
+
+    value: Any
+    source: RecordKey
+    since: datetime
+
+
+_STATUS_RANK = {
+    IdentityStatus.QUALIFIED: 3,
+    IdentityStatus.VALIDATED: 2,
+    IdentityStatus.RETRIEVED: 1,
+    IdentityStatus.PROVISIONAL: 0,
+}
+
+
+def golden_record(members: Sequence[Member]) -> dict[str, GoldenField]:
+    """
+    Choose each field among the members: best identity status, then latest event, then fixed key.
+
+    Returns:
+        Field name -> value with provenance; birth and used names apart. Identity codes are not
+        a trait and do not survive; INS survives only from a qualified identity.
+    """
+    golden: dict[str, GoldenField] = {}
+    ranked = sorted(members, key=lambda member: member.key)
+    for field_name in (*_NAME_FIELDS.values(), *_FIELDS):
+        if field_name in ("identity_codes", "birth_date_interpreted"):
+            continue
+        best: tuple[tuple[int, datetime], Member, Any] | None = None
+        for member in ranked:
+            value = _value(member.current.demographics, field_name)
+            if value in _ABSENT or (field_name.startswith("ins") and member.status is not IdentityStatus.QUALIFIED):
+                continue
+            rank = (_STATUS_RANK[member.status], member.current.since[field_name])
+            if best is None or rank > best[0]:
+                best = (rank, member, value)
+        if best is not None:
+            golden[field_name] = GoldenField(best[2], best[1].key, best[0][1])
+    return golden
+
+
+def _value(demographics: Demographics, field_name: str) -> Any:
+    for use, name_field in _NAME_FIELDS.items():
+        if name_field == field_name:
+            return next((name for name in demographics.names if name.use is use), None)
+    return getattr(demographics, field_name)

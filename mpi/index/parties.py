@@ -1,0 +1,114 @@
+"""
+Who may feed and who may ask: patient identity sources, consumers, and the domains of the federation.
+
+Built once from the configuration; nothing here changes while the service runs.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mpi.errors import NotPermitted, SettingsError
+from mpi.identity.domains import Domain, Domains
+from mpi.identity.model import AssigningAuthority
+
+
+@dataclass(frozen=True, slots=True)
+class PatientIdentitySource:
+    """
+    A sending application and facility, or a PACS, and the domains it may state identities for.
+
+    Args:
+        feeds: keys of its domains. The first is the issuer of identifiers sent without one.
+        default_charset: used when MSH-18 is blank, an HL7 table 0211 name.
+        aet: DICOM application entity title; empty for HL7 sources.
+    """
+
+    name: str
+    feeds: tuple[str, ...]
+    application: str = ""
+    facility: str = ""
+    aet: str = ""
+    default_charset: str = "8859/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """Who may query over MLLP, what it may see, and where it is told of changes."""
+
+    name: str
+    application: str
+    facility: str
+    domains: frozenset[str]
+    mllp: str = ""
+
+
+class Directory:
+    """
+    Every party and domain of the federation.
+
+    Args:
+        own: this index's own authority, which issues enterprise identifiers.
+        accept_test_ins: take the test and demonstration INS OIDs, and refuse the real ones.
+
+    Raises:
+        SettingsError: two sources or two consumers with one name, or with one application and facility.
+    """
+
+    def __init__(
+        self,
+        *,
+        own: AssigningAuthority,
+        domains: Domains,
+        sources: Iterable[PatientIdentitySource] = (),
+        consumers: Iterable[Consumer] = (),
+        accept_test_ins: bool = False,
+    ) -> None:
+        self.own = own
+        self.domains = domains
+        self.accept_test_ins = accept_test_ins
+        self.sources = tuple(sources)
+        self.consumers = tuple(consumers)
+        _refuse_twins("sources", [source.name for source in self.sources])
+        _refuse_twins("consumers", [consumer.name for consumer in self.consumers])
+        _refuse_twins("sources", [(s.application, s.facility) for s in self.sources if s.application])
+        _refuse_twins("consumers", [(c.application, c.facility) for c in self.consumers])
+        self._source_by_name = {source.name: source for source in self.sources}
+        self._source_by_sender = {(s.application, s.facility): s for s in self.sources if s.application}
+        self._consumer_by_sender = {(c.application, c.facility): c for c in self.consumers}
+
+    def source(self, name: str) -> PatientIdentitySource:
+        """
+        The source of that name.
+
+        Raises:
+            SettingsError: none is configured.
+        """
+        try:
+            return self._source_by_name[name]
+        except KeyError:
+            raise SettingsError(f"sources: no source is named {name}") from None
+
+    def source_of(self, application: str, facility: str) -> PatientIdentitySource | None:
+        """The source that sends as this application and facility (MSH-3, MSH-4), if any."""
+        return self._source_by_sender.get((application, facility))
+
+    def consumer_of(self, application: str, facility: str) -> Consumer:
+        """
+        The consumer that queries as this application and facility.
+
+        Raises:
+            NotPermitted: none is configured.
+        """
+        try:
+            return self._consumer_by_sender[(application, facility)]
+        except KeyError:
+            raise NotPermitted("this application and facility may not query") from None
+
+    def fed_by(self, source: PatientIdentitySource, domain: Domain) -> bool:
+        """Whether the source may state identities for the domain."""
+        return domain.key in source.feeds
+
+
+def _refuse_twins(what: str, names: list[str] | list[tuple[str, str]]) -> None:
+    if len(set(names)) != len(names):
+        raise SettingsError(f"{what}: a name, or an application and facility, is declared twice")

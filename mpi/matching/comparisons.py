@@ -1,0 +1,579 @@
+"""
+The comparison ladders, as data.
+
+A comparison looks at one trait of two identities and climbs down its ladder: the first level
+that holds is the answer, the last one is disagreement. Missing on either side is level 0, and
+weighs nothing. Every predicate is symmetric.
+
+Where two traits depend on each other, the dependence is in the ladder rather than counted twice:
+
+- family and given name written in each other's place are one level of the family name; the
+  given name then says nothing more;
+- a different family name is a level of its own between two women, for whom it is ordinary;
+- the whole list of given names is judged with the first one, not beside it;
+- an INS that both carry is one level when the birth dates bear it out, another when they do
+  not. The number embeds sex, year, month and place of birth, which therefore confirm little
+  beside it: no automatic link rests on the INS alone (see `guards`);
+- postal code and town are one comparison.
+
+Source: Fellegi & Sunter (1969), JASA 64(328):1183-1210, for the comparison vector; Winkler (1990)
+for Jaro-Winkler.
+"""
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import resources
+
+from jellyfish import damerau_levenshtein_distance, match_rating_comparison
+from rapidfuzz.distance import DamerauLevenshtein, JaroWinkler
+
+from mpi.identity.model import PartialDate
+from mpi.identity.phonetics import soundex2
+from mpi.identity.traits import Traits, without_particles
+
+Predicate = Callable[[Traits, Traits], bool]
+ComparisonVector = tuple[int, ...]
+"""One level per comparison, in the order of `COMPARISONS`; 0 is missing."""
+
+MISSING = 0
+MISSING_NAME = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One rung: its name, and when it holds."""
+
+    name: str
+    holds: Predicate
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """
+    A ladder over one trait.
+
+    Args:
+        trait: the name the model and the explanations use.
+        is_missing: whether either side says nothing.
+        levels: the rungs, best first; the last holds whenever it is reached.
+    """
+
+    trait: str
+    is_missing: Predicate
+    levels: tuple[Level, ...]
+    _rungs: tuple[tuple[int, Predicate], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "_rungs", tuple((i, level.holds) for i, level in enumerate(self.levels[:-1], start=1))
+        )
+
+    @property
+    def level_names(self) -> tuple[str, ...]:
+        """Names by level number, `missing` first."""
+        return (MISSING_NAME, *(level.name for level in self.levels))
+
+    def level(self, left: Traits, right: Traits) -> int:
+        """The number of the first rung that holds; 0 when the trait is missing on either side."""
+        if self.is_missing(left, right):
+            return MISSING
+        for index, holds in self._rungs:
+            if holds(left, right):
+                return index
+        return len(self.levels)
+
+
+def _otherwise(_left: Traits, _right: Traits) -> bool:
+    return True
+
+
+# --- text ---------------------------------------------------------------------------------
+
+
+def _jaro_winkler_at_least(left: str, right: str, bound: float) -> bool:
+    if left > right:  # greedy matching may depend on the order: fix it
+        left, right = right, left
+    return JaroWinkler.similarity(left, right, score_cutoff=bound) >= bound
+
+
+def _one_edit(left: str, right: str) -> bool:
+    """One letter added, lost or changed, or two neighbours exchanged; of words of three letters or more."""
+    if min(len(left), len(right)) < 3:
+        return False
+    return DamerauLevenshtein.distance(left, right, score_cutoff=1) <= 1
+
+
+@lru_cache(maxsize=200_000)
+def _core_words(name: str) -> frozenset[str]:
+    return frozenset(word for word in without_particles(name).split(" ") if len(word) > 1)
+
+
+def _joined(name: str) -> str:
+    return name.replace(" ", "")
+
+
+def _part_of(left: str, right: str) -> bool:
+    """MARTIN and MARTIN DUPONT; DE LA TOUR and DELATOUR; D ORMESSON and ORMESSON."""
+    if _joined(left) == _joined(right):
+        return True
+    if " " not in left and " " not in right:
+        return False
+    left_words, right_words = _core_words(left), _core_words(right)
+    if not left_words or not right_words:
+        return False
+    return left_words <= right_words or right_words <= left_words
+
+
+@lru_cache(maxsize=200_000)
+def name_code(name: str) -> str:
+    """Soundex2 of a family name without its particles, its words joined."""
+    return soundex2(_joined(without_particles(name)))
+
+
+def _sounds_alike(left: str, right: str) -> bool:
+    """Soundex2 for French; the match rating approach catches names French rules do not fit."""
+    if name_code(left) == name_code(right) != "":
+        return True
+    left, right = _joined(left), _joined(right)
+    if min(len(left), len(right)) < 4 or not (left.isascii() and right.isascii()):
+        return False
+    return bool(match_rating_comparison(left, right)) and bool(match_rating_comparison(right, left))
+
+
+# --- family name --------------------------------------------------------------------------
+
+
+def _families(traits: Traits) -> tuple[str, ...]:
+    birth, used = traits.birth_name, traits.used_name
+    if not used:
+        return (birth,) if birth else ()
+    return (birth, used) if birth else (used,)
+
+
+def first_given(traits: Traits) -> str:
+    """The first birth given name, or the used one for want of it."""
+    return traits.given_names[0] if traits.given_names else traits.used_given_name
+
+
+def _any_family(test: Callable[[str, str], bool]) -> Predicate:
+    def holds(left: Traits, right: Traits) -> bool:
+        rights = _families(right)
+        return any(test(a, b) for a in _families(left) for b in rights)
+
+    return holds
+
+
+def _family_missing(left: Traits, right: Traits) -> bool:
+    return not (left.birth_name or left.used_name) or not (right.birth_name or right.used_name)
+
+
+def _birth_name_exact(left: Traits, right: Traits) -> bool:
+    return left.birth_name == right.birth_name != ""
+
+
+def _family_cross_exact(left: Traits, right: Traits) -> bool:
+    rights = _families(right)
+    return any(name in rights for name in _families(left))
+
+
+def _order_swapped(left: Traits, right: Traits) -> bool:
+    left_given, right_given = first_given(left), first_given(right)
+    if not left_given or not right_given or left_given == right_given:
+        return False
+    return right_given in _families(left) and left_given in _families(right)
+
+
+def _two_women(left: Traits, right: Traits) -> bool:
+    return left.sex == "F" and right.sex == "F"
+
+
+FAMILY_NAME = Comparison(
+    "family_name",
+    _family_missing,
+    (
+        Level("birth_exact", _birth_name_exact),
+        Level("cross_exact", _family_cross_exact),
+        Level("order_swapped", _order_swapped),
+        Level("part_of", _any_family(_part_of)),
+        Level("one_edit", _any_family(_one_edit)),
+        Level("jaro_winkler", _any_family(lambda a, b: _jaro_winkler_at_least(a, b, 0.92))),
+        Level("phonetic", _any_family(_sounds_alike)),
+        Level("different_women", _two_women),
+        Level("different", _otherwise),
+    ),
+)
+
+
+# --- given names --------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def _variants() -> tuple[dict[str, frozenset[str]], dict[str, str]]:
+    """Name -> the names it stands for; spelling -> the spelling that represents its family."""
+    text = resources.files("mpi.matching").joinpath("given_name_variants.csv").read_text(encoding="utf-8")
+    stands_for: dict[str, set[str]] = {}
+    spelling: dict[str, str] = {}
+    for row in csv.DictReader(text.splitlines()):
+        stands_for.setdefault(row["name"], set()).add(row["of"])
+        if row["kind"] == "spelling":
+            spelling.setdefault(row["name"], row["of"])
+    return {name: frozenset(of) for name, of in stands_for.items()}, spelling
+
+
+@lru_cache(maxsize=100_000)
+def _is_variant(left: str, right: str) -> bool:
+    stands_for, spelling = _variants()
+    if right in stands_for.get(left, ()) or left in stands_for.get(right, ()):
+        return True
+    return spelling.get(left, left) == spelling.get(right, right)
+
+
+def _all_given(traits: Traits) -> tuple[str, ...]:
+    if traits.used_given_name:
+        return (*traits.given_names, traits.used_given_name)
+    return traits.given_names
+
+
+def _given_missing(left: Traits, right: Traits) -> bool:
+    if not first_given(left) or not first_given(right):
+        return True
+    return FAMILY_NAME_SWAPPED(left, right)
+
+
+def FAMILY_NAME_SWAPPED(left: Traits, right: Traits) -> bool:
+    """Whether the swap already spoke for the given name, on the family name's ladder."""
+    return _order_swapped(left, right) and not _family_cross_exact(left, right)
+
+
+def _given_list_exact(left: Traits, right: Traits) -> bool:
+    return len(left.given_names) > 1 and left.given_names == right.given_names
+
+
+def _given_exact_others_differ(left: Traits, right: Traits) -> bool:
+    if len(left.given_names) < 2 or len(right.given_names) < 2 or left.given_names[0] != right.given_names[0]:
+        return False
+    return not set(left.given_names[1:]) & set(right.given_names[1:])
+
+
+def _given_exact(left: Traits, right: Traits) -> bool:
+    return _joined(first_given(left)) == _joined(first_given(right))
+
+
+def _given_in_list(left: Traits, right: Traits) -> bool:
+    lefts, rights = _all_given(left), _all_given(right)
+    if len(lefts) == 1 and len(rights) == 1:
+        return False
+    return first_given(left) in rights or first_given(right) in lefts or not set(lefts[-1:]).isdisjoint(rights[-1:])
+
+
+def _given_variant(left: Traits, right: Traits) -> bool:
+    a, b = first_given(left), first_given(right)
+    return _is_variant(a, b) if a <= b else _is_variant(b, a)
+
+
+def _given_partial(left: Traits, right: Traits) -> bool:
+    """JEAN and JEAN PIERRE; J and JEAN; JP and JEAN PIERRE."""
+    a, b = first_given(left), first_given(right)
+    a_words, b_words = a.split(" "), b.split(" ")
+    if (len(a_words) > 1 or len(b_words) > 1) and (set(a_words) <= set(b_words) or set(b_words) <= set(a_words)):
+        return True
+    return _initials(a, b_words) or _initials(b, a_words)
+
+
+def _initials(short: str, words: list[str]) -> bool:
+    letters = _joined(short)
+    return len(letters) <= 3 and letters == "".join(word[0] for word in words)
+
+
+def _given_near(left: Traits, right: Traits) -> bool:
+    a, b = first_given(left), first_given(right)
+    return _one_edit(a, b) or _jaro_winkler_at_least(a, b, 0.9)
+
+
+GIVEN_NAME = Comparison(
+    "given_name",
+    _given_missing,
+    (
+        Level("list_exact", _given_list_exact),
+        Level("exact_others_differ", _given_exact_others_differ),
+        Level("exact", _given_exact),
+        Level("in_list", _given_in_list),
+        Level("variant", _given_variant),
+        Level("partial", _given_partial),
+        Level("near", _given_near),
+        Level("different", _otherwise),
+    ),
+)
+
+
+# --- birth date ---------------------------------------------------------------------------
+
+
+def _dates(left: Traits, right: Traits) -> tuple[PartialDate, PartialDate]:
+    assert left.birth_date is not None
+    assert right.birth_date is not None
+    return left.birth_date, right.birth_date
+
+
+def _digits(date: PartialDate) -> str:
+    return f"{date.year:04d}{date.month or 0:02d}{date.day or 0:02d}"
+
+
+def _date_missing(left: Traits, right: Traits) -> bool:
+    return left.birth_date is None or right.birth_date is None
+
+
+def _date_exact(left: Traits, right: Traits) -> bool:
+    date = left.birth_date
+    return date == right.birth_date and date is not None and date.day is not None
+
+
+def _date_exact_default(left: Traits, right: Traits) -> bool:
+    return (left.birth_date_default or right.birth_date_default) and _date_exact(left, right)
+
+
+def _date_partial(left: Traits, right: Traits) -> bool:
+    a, b = _dates(left, right)
+    if (a.day is not None and b.day is not None) or a.year != b.year:
+        return False
+    return a.month is None or b.month is None or a.month == b.month
+
+
+def _day_month_swap(left: Traits, right: Traits) -> bool:
+    a, b = _dates(left, right)
+    return a.year == b.year and a.day is not None and a.day == b.month and a.month == b.day
+
+
+def _date_default_same_year(left: Traits, right: Traits) -> bool:
+    if not (left.birth_date_default or right.birth_date_default):
+        return False
+    a, b = _dates(left, right)
+    return a.year == b.year
+
+
+def _date_one_digit(left: Traits, right: Traits) -> bool:
+    a, b = _dates(left, right)
+    if a.day is None or b.day is None:
+        return False
+    if (a.year != b.year) + (a.month != b.month) + (a.day != b.day) != 1:
+        return False  # one slip touches one part; spares the distance for almost every pair
+    return damerau_levenshtein_distance(_digits(a), _digits(b)) == 1
+
+
+def _date_year_off(left: Traits, right: Traits) -> bool:
+    a, b = _dates(left, right)
+    return a.day is not None and (a.month, a.day) == (b.month, b.day) and abs(a.year - b.year) in (1, 100)
+
+
+def _date_two_of_three(left: Traits, right: Traits) -> bool:
+    a, b = _dates(left, right)
+    if a.day is None or b.day is None:
+        return False
+    return (a.year == b.year) + (a.month == b.month) + (a.day == b.day) == 2
+
+
+BIRTH_DATE = Comparison(
+    "birth_date",
+    _date_missing,
+    (
+        Level("exact_default", _date_exact_default),
+        Level("exact", _date_exact),
+        Level("partial", _date_partial),
+        Level("day_month_swap", _day_month_swap),
+        Level("default_same_year", _date_default_same_year),
+        Level("one_digit", _date_one_digit),
+        Level("year_off", _date_year_off),
+        Level("two_of_three", _date_two_of_three),
+        Level("different", _otherwise),
+    ),
+)
+
+
+# --- the others ---------------------------------------------------------------------------
+
+
+SEX = Comparison(
+    "sex",
+    lambda left, right: not left.sex or not right.sex,
+    (Level("same", lambda left, right: left.sex == right.sex), Level("different", _otherwise)),
+)
+
+_WHOLE_TOWN = {"751": "75056", "132": "13055", "693": "69123"}
+_BOROUGHS = frozenset(
+    [f"751{n:02d}" for n in range(1, 21)]
+    + [f"132{n:02d}" for n in range(1, 17)]
+    + [f"6938{n}" for n in range(1, 10)]
+)
+_OUT_OF_SEINE = frozenset({"78", "91", "92", "93", "94", "95"})
+
+
+def _whole_town(code: str) -> str:
+    """A borough of Paris, Marseille or Lyon -> its town."""
+    return _WHOLE_TOWN[code[:3]] if code in _BOROUGHS else code
+
+
+def _same_place(left: Traits, right: Traits) -> bool:
+    """A borough and its town; a commune of the Seine before 1968 and its code since."""
+    a, b = left.birth_place_code, right.birth_place_code
+    if not a or not b:
+        return False
+    if _whole_town(a) == _whole_town(b) and (a in _WHOLE_TOWN.values() or b in _WHOLE_TOWN.values()):
+        return True
+    if {a[:2], b[:2]} & {"75"} and {a[:2], b[:2]} & _OUT_OF_SEINE:
+        return a[2:] == b[2:]
+    return False
+
+
+def _department(code: str) -> str:
+    """97x and 98x have three digits; abroad (99) is no department."""
+    if code.startswith("99") or len(code) != 5:
+        return ""
+    return code[:3] if code.startswith(("97", "98")) else code[:2]
+
+
+BIRTH_PLACE = Comparison(
+    "birth_place",
+    lambda left, right: (
+        (not left.birth_place_code or not right.birth_place_code) and (not left.birth_place or not right.birth_place)
+    ),
+    (
+        Level("same_code", lambda left, right: left.birth_place_code == right.birth_place_code != ""),
+        Level("same_place", _same_place),
+        Level("same_text", lambda left, right: left.birth_place == right.birth_place != ""),
+        Level(
+            "near_text",
+            lambda left, right: (
+                bool(left.birth_place and right.birth_place)
+                and (
+                    _part_of(left.birth_place, right.birth_place)
+                    or _jaro_winkler_at_least(left.birth_place, right.birth_place, 0.92)
+                )
+            ),
+        ),
+        Level(
+            "same_department",
+            lambda left, right: _department(left.birth_place_code) == _department(right.birth_place_code) != "",
+        ),
+        Level("different", _otherwise),
+    ),
+)
+
+RESIDENCE = Comparison(
+    "residence",
+    lambda left, right: (
+        (not left.postal_code or not right.postal_code) and (not left.city or not right.city)
+    ),
+    (
+        Level(
+            "same_postal_code_and_city",
+            lambda left, right: left.postal_code == right.postal_code != "" and left.city == right.city != "",
+        ),
+        Level("same_postal_code", lambda left, right: left.postal_code == right.postal_code != ""),
+        Level("same_city", lambda left, right: left.city == right.city != ""),
+        Level(
+            "same_department",
+            lambda left, right: len(left.postal_code) >= 2 and left.postal_code[:2] == right.postal_code[:2],
+        ),
+        Level("different", _otherwise),
+    ),
+)
+
+PHONE = Comparison(
+    "phone",
+    lambda left, right: not left.phones or not right.phones,
+    (
+        Level("in_common", lambda left, right: not set(left.phones).isdisjoint(right.phones)),
+        Level("different", _otherwise),
+    ),
+)
+
+EMAIL = Comparison(
+    "email",
+    lambda left, right: not left.emails or not right.emails,
+    (
+        Level("in_common", lambda left, right: not set(left.emails).isdisjoint(right.emails)),
+        Level("different", _otherwise),
+    ),
+)
+
+NATIONAL_ID = Comparison(
+    "national_id",
+    lambda left, right: not left.national_id or not right.national_id,
+    (
+        Level("same", lambda left, right: left.national_id == right.national_id),
+        Level("one_edit", lambda left, right: _one_edit(left.national_id, right.national_id)),
+        Level("different", _otherwise),
+    ),
+)
+
+
+def _same_ins(left: Traits, right: Traits) -> bool:
+    return left.ins == right.ins
+
+
+def _same_ins_and_date_agrees(left: Traits, right: Traits) -> bool:
+    return left.ins == right.ins and BIRTH_DATE.level(left, right) != len(BIRTH_DATE.levels)
+
+
+INS = Comparison(
+    "ins",
+    lambda left, right: not left.ins or not right.ins,
+    (
+        Level("same", _same_ins_and_date_agrees),
+        Level("same_other_birth_date", _same_ins),
+        Level("different", _otherwise),
+    ),
+)
+
+MOTHER_BIRTH_NAME = Comparison(
+    "mother_birth_name",
+    lambda left, right: not left.mother_birth_name or not right.mother_birth_name,
+    (
+        Level("exact", lambda left, right: left.mother_birth_name == right.mother_birth_name),
+        Level(
+            "near",
+            lambda left, right: (
+                _part_of(left.mother_birth_name, right.mother_birth_name)
+                or _jaro_winkler_at_least(left.mother_birth_name, right.mother_birth_name, 0.92)
+                or _one_edit(left.mother_birth_name, right.mother_birth_name)
+            ),
+        ),
+        Level("different", _otherwise),
+    ),
+)
+
+COMPARISONS: tuple[Comparison, ...] = (
+    FAMILY_NAME,
+    GIVEN_NAME,
+    BIRTH_DATE,
+    SEX,
+    BIRTH_PLACE,
+    RESIDENCE,
+    PHONE,
+    EMAIL,
+    NATIONAL_ID,
+    INS,
+    MOTHER_BIRTH_NAME,
+)
+"""Every comparison, in the order of vectors, weights and explanations."""
+
+POSITION = {comparison.trait: index for index, comparison in enumerate(COMPARISONS)}
+_LEVEL_FUNCTIONS = tuple(comparison.level for comparison in COMPARISONS)
+
+
+def compare(left: Traits, right: Traits) -> ComparisonVector:
+    """The level of each comparison, in order. Symmetric."""
+    return tuple([level(left, right) for level in _LEVEL_FUNCTIONS])
+
+
+def level_numbers(trait: str, *names: str) -> frozenset[int]:
+    """
+    The numbers of some levels of one comparison.
+
+    Raises:
+        KeyError, ValueError: the trait or the level is not in the ladders.
+    """
+    known = COMPARISONS[POSITION[trait]].level_names
+    return frozenset(known.index(name) for name in names)

@@ -1,0 +1,177 @@
+"""
+Settings: one frozen class, from `mpi.toml` and `MPI_*` environment variables (the variable wins).
+
+Built by entry points only (`cli`, `create_app`), and passed down. Thresholds and weights are not
+settings: they belong to the match model.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from mpi.errors import SettingsError, UnknownAuthority
+from mpi.identity.domains import Domains
+from mpi.identity.model import AssigningAuthority
+from mpi.index.parties import Consumer, Directory, PatientIdentitySource
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatabaseSettings(_Section):
+    url: str = Field("sqlite:///var/mpi.db", description="SQLite file or postgresql+psycopg:// address of the store")
+
+
+class ListenSettings(_Section):
+    host: str = Field("127.0.0.1", description="Address to listen on; loopback unless you mean otherwise")
+    port: int = Field(ge=0, le=65535, description="TCP port; 0 takes a free one")
+
+
+class HttpSettings(ListenSettings):
+    port: int = Field(8080, ge=0, le=65535, description="TCP port of REST, FHIR and health; 0 takes a free one")
+
+
+class MllpSettings(ListenSettings):
+    port: int = Field(2575, ge=0, le=65535, description="TCP port of the HL7 v2 listener; 0 takes a free one")
+    max_message_bytes: int = Field(1_048_576, ge=1024, description="Largest frame taken, in bytes")
+    frame_timeout_seconds: float = Field(30.0, gt=0, description="A frame must be complete this long after its start")
+    idle_timeout_seconds: float = Field(3600.0, gt=0, description="A silent connection is closed after this long")
+    max_connections: int = Field(256, ge=1, description="Connections open at once; further ones are closed")
+
+
+class AuthoritySettings(_Section):
+    namespace: str = Field("MPI", description="Namespace (CX-4.1) of enterprise identifiers")
+    oid: str = Field("2.999.1", description="OID (CX-4.2) of enterprise identifiers")
+
+
+class DomainSettings(_Section):
+    namespace: str = Field(description="CX-4.1, and IssuerOfPatientID in DICOM")
+    oid: str = Field(description="CX-4.2; CX-4.3 is ISO unless `type` says otherwise")
+    type: str = Field("ISO", description="CX-4.3: ISO, DNS, UUID, L, M or N")
+
+
+class SourceSettings(_Section):
+    name: str = Field(description="Name of the source in this index's own words")
+    application: str = Field("", description="MSH-3 of what it sends")
+    facility: str = Field("", description="MSH-4 of what it sends")
+    aet: str = Field("", description="DICOM application entity title, for PACS and modalities")
+    feeds: list[str] = Field(min_length=1, description="Namespaces of the domains it may state identities for")
+    default_charset: str = Field("8859/1", description="Character set when MSH-18 is blank (HL7 table 0211)")
+
+
+class ConsumerSettings(_Section):
+    name: str = Field(description="Name of the consumer in this index's own words")
+    application: str = Field(description="MSH-3 of its queries")
+    facility: str = Field(description="MSH-4 of its queries")
+    domains: list[str] = Field(description="Namespaces it may see and is told about")
+    mllp: str = Field("", description="host:port its notifications go to")
+
+
+class LinkSettings(_Section):
+    same_domain: str = Field(
+        "link", pattern="^(link|review|forbid)$", description="Two records of one domain: link, review or forbid"
+    )
+    max_set_size: int = Field(25, ge=2, description="Records in one enterprise record before links need a person")
+
+
+class Settings(BaseSettings):
+    """Everything the service is told from outside."""
+
+    model_config = SettingsConfigDict(env_prefix="MPI_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    database: DatabaseSettings = DatabaseSettings()
+    http: HttpSettings = HttpSettings()
+    mllp: MllpSettings = MllpSettings()
+    authority: AuthoritySettings = AuthoritySettings()
+    domains: list[DomainSettings] = Field([], description="The federation's identifier domains")
+    sources: list[SourceSettings] = Field([], description="Patient identity sources")
+    consumers: list[ConsumerSettings] = Field([], description="Who queries over MLLP and is notified")
+    link: LinkSettings = LinkSettings()
+    accept_test_ins: bool = Field(
+        False, description="Take the test and demonstration INS OIDs and refuse the real ones; for test platforms"
+    )
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Settings":
+        self.directory()
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file; `load` names the file through `model_config`."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    def directory(self) -> Directory:
+        """
+        The parties of the federation, with namespaces resolved to domains.
+
+        Raises:
+            SettingsError: a name is unknown or declared twice.
+        """
+        domains = Domains(AssigningAuthority(d.namespace, d.oid, d.type) for d in self.domains)
+
+        def keys(names: list[str], where: str) -> tuple[str, ...]:
+            try:
+                return tuple(domains.resolve(AssigningAuthority(name), place=where).key for name in names)
+            except UnknownAuthority as error:
+                raise SettingsError(f"{error.place}: names a domain that is not declared") from None
+
+        return Directory(
+            own=AssigningAuthority(self.authority.namespace, self.authority.oid, "ISO"),
+            domains=domains,
+            sources=[
+                PatientIdentitySource(
+                    name=s.name,
+                    feeds=keys(s.feeds, f"sources.{s.name}.feeds"),
+                    application=s.application,
+                    facility=s.facility,
+                    aet=s.aet,
+                    default_charset=s.default_charset,
+                )
+                for s in self.sources
+            ],
+            consumers=[
+                Consumer(
+                    name=c.name,
+                    application=c.application,
+                    facility=c.facility,
+                    domains=frozenset(keys(c.domains, f"consumers.{c.name}.domains")),
+                    mllp=c.mllp,
+                )
+                for c in self.consumers
+            ],
+            accept_test_ins=self.accept_test_ins,
+        )
+
+
+def load(path: Path | None = None, **overrides: Any) -> Settings:
+    """
+    Read the settings from a TOML file (if given) and the environment.
+
+    Raises:
+        SettingsError: the file is missing or unreadable, a key is unknown, or a value is wrong. The message
+            names the key, never the value.
+    """
+    if path is not None and not path.is_file():
+        raise SettingsError(f"{path}: no such file")
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=path)
+
+    try:
+        return FromFile(**overrides)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in error.errors())
+        raise SettingsError(problems) from None
+    except ValueError as error:  # not TOML at all
+        raise SettingsError(f"{path}: {error}") from None
