@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from mpi.errors import SettingsError, UnknownAuthority
 from mpi.identity.domains import Domains
@@ -22,7 +27,9 @@ class _Section(BaseModel):
 
 
 class DatabaseSettings(_Section):
-    url: str = Field("sqlite:///var/mpi.db", description="SQLite file or postgresql+psycopg:// address of the store")
+    url: str = Field(
+        "sqlite:///var/mpi.db", description="SQLite file or postgresql+psycopg:// address of the store"
+    )
 
 
 class ListenSettings(_Section):
@@ -31,14 +38,20 @@ class ListenSettings(_Section):
 
 
 class HttpSettings(ListenSettings):
-    port: int = Field(8080, ge=0, le=65535, description="TCP port of REST, FHIR and health; 0 takes a free one")
+    port: int = Field(
+        8080, ge=0, le=65535, description="TCP port of REST, FHIR and health; 0 takes a free one"
+    )
 
 
 class MllpSettings(ListenSettings):
     port: int = Field(2575, ge=0, le=65535, description="TCP port of the HL7 v2 listener; 0 takes a free one")
     max_message_bytes: int = Field(1_048_576, ge=1024, description="Largest frame taken, in bytes")
-    frame_timeout_seconds: float = Field(30.0, gt=0, description="A frame must be complete this long after its start")
-    idle_timeout_seconds: float = Field(3600.0, gt=0, description="A silent connection is closed after this long")
+    frame_timeout_seconds: float = Field(
+        30.0, gt=0, description="A frame must be complete this long after its start"
+    )
+    idle_timeout_seconds: float = Field(
+        3600.0, gt=0, description="A silent connection is closed after this long"
+    )
     max_connections: int = Field(256, ge=1, description="Connections open at once; further ones are closed")
 
 
@@ -58,7 +71,9 @@ class SourceSettings(_Section):
     application: str = Field("", description="MSH-3 of what it sends")
     facility: str = Field("", description="MSH-4 of what it sends")
     aet: str = Field("", description="DICOM application entity title, for PACS and modalities")
-    feeds: list[str] = Field(min_length=1, description="Namespaces of the domains it may state identities for")
+    feeds: list[str] = Field(
+        min_length=1, description="Namespaces of the domains it may state identities for"
+    )
     default_charset: str = Field("8859/1", description="Character set when MSH-18 is blank (HL7 table 0211)")
 
 
@@ -72,15 +87,21 @@ class ConsumerSettings(_Section):
 
 class LinkSettings(_Section):
     same_domain: str = Field(
-        "link", pattern="^(link|review|forbid)$", description="Two records of one domain: link, review or forbid"
+        "link",
+        pattern="^(link|review|forbid)$",
+        description="Two records of one domain: link, review or forbid",
     )
-    max_set_size: int = Field(25, ge=2, description="Records in one enterprise record before links need a person")
+    max_set_size: int = Field(
+        25, ge=2, description="Records in one enterprise record before links need a person"
+    )
 
 
 class Settings(BaseSettings):
     """Everything the service is told from outside."""
 
-    model_config = SettingsConfigDict(env_prefix="MPI_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MPI_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
 
     database: DatabaseSettings = DatabaseSettings()
     http: HttpSettings = HttpSettings()
@@ -91,7 +112,8 @@ class Settings(BaseSettings):
     consumers: list[ConsumerSettings] = Field([], description="Who queries over MLLP and is notified")
     link: LinkSettings = LinkSettings()
     accept_test_ins: bool = Field(
-        False, description="Take the test and demonstration INS OIDs and refuse the real ones; for test platforms"
+        False,
+        description="Take the test and demonstration INS OIDs and refuse the real ones; for test platforms",
     )
 
     @model_validator(mode="after")
@@ -171,7 +193,9 @@ def load(path: Path | None = None, **overrides: Any) -> Settings:
     try:
         return FromFile(**overrides)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in error.errors())
+        problems = "; ".join(
+            f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg']}" for item in error.errors()
+        )
         raise SettingsError(problems) from None
     except ValueError as error:  # not TOML at all
         raise SettingsError(f"{path}: {error}") from None

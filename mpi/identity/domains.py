@@ -8,7 +8,7 @@ Source: IHE ITI TF-2 appendix N (HD); Annex N 1.8.1 (French OIDs); ITI-8 section
 by the manager's configuration).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mpi.errors import SettingsError, UnknownAuthority
@@ -66,7 +66,7 @@ class Domains:
             self._by_universal_id[(authority.universal_id, authority.universal_id_type)] = domain
             self._by_key[domain.key] = domain
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Domain]:
         return iter(self._by_key.values())
 
     def resolve(self, authority: AssigningAuthority, *, place: str) -> Domain:

@@ -158,7 +158,9 @@ NEVER_LINKED_AUTOMATICALLY = NEVER_ANSWERED | {
 }
 
 
-def status_from_pid_32(codes: tuple[str, ...], *, has_ins: bool) -> tuple[IdentityStatus, frozenset[IdentityAttribute]]:
+def status_from_pid_32(
+    codes: tuple[str, ...], *, has_ins: bool
+) -> tuple[IdentityStatus, frozenset[IdentityAttribute]]:
     """
     Read PID-32: the status, and the attributes beside it.
 

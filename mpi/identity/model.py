@@ -155,7 +155,9 @@ class Demographics:
             if value in (None, "", (), frozenset()):
                 continue
             if item.name == "names":
-                value = [{f.name: str(v) for f in fields(name) if (v := getattr(name, f.name))} for name in value]
+                value = [
+                    {f.name: str(v) for f in fields(name) if (v := getattr(name, f.name))} for name in value
+                ]
             elif item.name == "birth_date":
                 value = str(value)
             elif isinstance(value, tuple):

@@ -25,8 +25,29 @@ MAX_TRAIT_LENGTH = 256
 """Longer text is cut before it is compared: nobody's name is that long, and distances are quadratic."""
 
 _PLACEHOLDER_FAMILY = frozenset(
-    "INCONNU INCONNUE ANONYME ANONYMUS ANONYMOUS TEST TESTE ESSAI PATIENT NOM NONE NULL NA UNKNOWN NON RENSEIGNE "
-    "SNP SDF FICTIF FICTIVE DOE".split()
+    [
+        "INCONNU",
+        "INCONNUE",
+        "ANONYME",
+        "ANONYMUS",
+        "ANONYMOUS",
+        "TEST",
+        "TESTE",
+        "ESSAI",
+        "PATIENT",
+        "NOM",
+        "NONE",
+        "NULL",
+        "NA",
+        "UNKNOWN",
+        "NON",
+        "RENSEIGNE",
+        "SNP",
+        "SDF",
+        "FICTIF",
+        "FICTIVE",
+        "DOE",
+    ]
 ) | {"SANS NOM", "NON RENSEIGNE", "NON CONNU", "SANS IDENTITE", "NOM INCONNU", "ANONYME X", "JOHN DOE"}
 _PLACEHOLDER_GIVEN = _PLACEHOLDER_FAMILY | {"PRENOM", "SANS PRENOM", "SP", "MONSIEUR", "MADAME", "MR", "MME"}
 _NEWBORN_GIVEN = re.compile(
@@ -37,7 +58,36 @@ _FILLER = re.compile(r"([XZ])\1*|(.)\2{2,}|\?+|\d+")
 _SEPARATORS = re.compile(r"[^A-Z0-9]+")
 _FORMAT_CONTROLS = {"Cf", "Cc"}
 _MOJIBAKE = re.compile("[ÃÂ][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u0192\u2013-\u2122]")
-_PARTICLES = frozenset("DE DU DES D LE LA LES L VAN VON DER DEN BEN BENT EL AL ABD ABDEL ABOU AIT OULD MC MAC SAN DA DOS".split())
+_PARTICLES = frozenset(
+    [
+        "DE",
+        "DU",
+        "DES",
+        "D",
+        "LE",
+        "LA",
+        "LES",
+        "L",
+        "VAN",
+        "VON",
+        "DER",
+        "DEN",
+        "BEN",
+        "BENT",
+        "EL",
+        "AL",
+        "ABD",
+        "ABDEL",
+        "ABOU",
+        "AIT",
+        "OULD",
+        "MC",
+        "MAC",
+        "SAN",
+        "DA",
+        "DOS",
+    ]
+)
 _PHONE_FILLERS = frozenset({"0102030405", "0123456789", "0605040302", "0601020304"})
 
 
@@ -104,7 +154,9 @@ def _given_names(given: str, given_list: str) -> tuple[str, ...]:
         return listed
     words = " ".join(listed).split(" ")
     first_words = first.split(" ")
-    if words[: len(first_words)] == first_words:  # the list repeats the first name, as it must (INS guide ID 10)
+    if (
+        words[: len(first_words)] == first_words
+    ):  # the list repeats the first name, as it must (INS guide ID 10)
         rest, to_skip = [], len(first_words)
         for name in listed:
             count = len(name.split(" "))
@@ -248,7 +300,10 @@ def normalise(stated: Demographics) -> Traits:
     if not given_names and used is not None:
         given_names = _given_names(used.given, used.given_list)
     newborn = any(
-        _is_newborn_naming(normal_name(text)) for name in stated.names for text in (name.given, name.family) if text
+        _is_newborn_naming(normal_name(text))
+        for name in stated.names
+        for text in (name.given, name.family)
+        if text
     )
     date = stated.birth_date
     if date is not None and (date.year < 1850 or (date.year, date.month, date.day) == (1900, 1, 1)):
@@ -261,7 +316,8 @@ def normalise(stated: Demographics) -> Traits:
         given_names=given_names,
         used_given_name="" if given_names and used_given == given_names[0] else used_given,
         birth_date=date,
-        birth_date_default=date is not None and (bool(stated.birth_date_interpreted) or _is_default_date(date)),
+        birth_date_default=date is not None
+        and (bool(stated.birth_date_interpreted) or _is_default_date(date)),
         sex=stated.sex if stated.sex in ("M", "F") else "",
         birth_place_code="" if place_code in ("99999", "00000", "99", "") else place_code,
         birth_place=_family(stated.birth_place),

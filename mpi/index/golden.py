@@ -46,7 +46,8 @@ def current(statements: Sequence[tuple[int, SourceRecord]]) -> Current:
     Source: EVN-6, EVN-2, MSH-7 as event time; invariants I25 and I49.
     """
     ordered = sorted(
-        statements, key=lambda item: (item[1].witness is Witness.FEED, item[1].event_time, item[1].source, item[0])
+        statements,
+        key=lambda item: (item[1].witness is Witness.FEED, item[1].event_time, item[1].source, item[0]),
     )
     values: dict[str, Any] = {}
     names: dict[NameUse, Any] = {}
@@ -113,7 +114,9 @@ def golden_record(members: Sequence[Member]) -> dict[str, GoldenField]:
         best: tuple[tuple[int, datetime], Member, Any] | None = None
         for member in ranked:
             value = _value(member.current.demographics, field_name)
-            if value in _ABSENT or (field_name.startswith("ins") and member.status is not IdentityStatus.QUALIFIED):
+            if value in _ABSENT or (
+                field_name.startswith("ins") and member.status is not IdentityStatus.QUALIFIED
+            ):
                 continue
             rank = (_STATUS_RANK[member.status], member.current.since[field_name])
             if best is None or rank > best[0]:

@@ -139,7 +139,11 @@ def partition(
     id_of = {node.key: node.record_id for node in nodes}
     apart = cannot_links(facts, id_of)
     links = sorted(
-        (e for e in edges if e.score.decision is Decision.LINK and e.left_id in by_id and e.right_id in by_id),
+        (
+            e
+            for e in edges
+            if e.score.decision is Decision.LINK and e.left_id in by_id and e.right_id in by_id
+        ),
         key=lambda e: (-e.score.weight_bits, *sorted((by_id[e.left_id].key, by_id[e.right_id].key))),
     )
     weights = {(e.left_id, e.right_id): e.score.weight_bits for e in edges}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from mpi.identity.model import Demographics, PatientIdentifier, RecordKey, SourceRecord
+from mpi.identity.model import Demographics, RecordKey, SourceRecord
 from mpi.identity.traits import Traits
 from mpi.index.audit import AuditEvent, ChainedEvent
 from mpi.index.events import Envelope, Fact, MessageState
@@ -167,7 +167,9 @@ class Records(Protocol):
     def add(self, key: RecordKey, native_euid: str) -> int:
         """Create a record nobody stated yet (no traits, no first event time)."""
 
-    def add_statement(self, record_id: int, statement: SourceRecord, *, message_id: int, recorded_at: datetime) -> int: ...
+    def add_statement(
+        self, record_id: int, statement: SourceRecord, *, message_id: int, recorded_at: datetime
+    ) -> int: ...
 
     def statements(self, record_id: int) -> list[StoredStatement]:
         """Every statement of a record, in the order they were recorded."""

@@ -8,9 +8,11 @@ durable; it appends its audit events in the same transaction, so nothing is writ
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from mpi.errors import (
     ControlIdReused,
@@ -43,6 +45,7 @@ from mpi.index.events import (
 from mpi.index.graph import Edge, LinkPolicy, Node
 from mpi.index.parties import Directory
 from mpi.index.ports import Clock, Membership, Store, StoredMessage, StoredRecord, UnitOfWork
+from mpi.index.resolution import Guest, GuestGroup, Host, Identity, Resolution, ResolutionStatus, group_guests
 from mpi.index.review import (
     LIVE_STATES,
     Task,
@@ -148,7 +151,12 @@ class Registry:
     """
 
     def __init__(
-        self, store: Store, directory: Directory, model: MatchModel, clock: Clock, policy: LinkPolicy | None = None
+        self,
+        store: Store,
+        directory: Directory,
+        model: MatchModel,
+        clock: Clock,
+        policy: LinkPolicy | None = None,
     ) -> None:
         self._store = store
         self.directory = directory
@@ -179,7 +187,12 @@ class Registry:
         return self._receive(envelope, read, reply, replay_of=None)
 
     def replay(
-        self, message_id: int, read: Callable[[Envelope], Instruction], reply: Callable[[Receipt], bytes], *, actor: str
+        self,
+        message_id: int,
+        read: Callable[[Envelope], Instruction],
+        reply: Callable[[Receipt], bytes],
+        *,
+        actor: str,
     ) -> Receipt:
         """
         Process a quarantined or refused message again, as a new message of the journal.
@@ -210,9 +223,13 @@ class Registry:
         instruction, problem = _attempt(read)
         now = self._clock()
         with self._store.write() as uow:
-            prior = uow.inbox.original(envelope.dedupe_key) if envelope.dedupe_key and replay_of is None else None
+            prior = (
+                uow.inbox.original(envelope.dedupe_key) if envelope.dedupe_key and replay_of is None else None
+            )
             if prior is not None and prior.envelope.content_hash == envelope.content_hash:
-                message_id = uow.inbox.add(envelope, received_at=now, state=MessageState.DUPLICATE, original=False)
+                message_id = uow.inbox.add(
+                    envelope, received_at=now, state=MessageState.DUPLICATE, original=False
+                )
                 uow.inbox.settle(message_id, state=MessageState.DUPLICATE, reply=prior.reply)
                 uow.commit()
                 return Receipt(MessageState.DUPLICATE, message_id, reply=prior.reply)
@@ -279,7 +296,9 @@ class Registry:
                 at=at,
             )
         effect = self._recompute(uow, seeds, at=at, oversized=oversized)
-        linked = any(len(uow.memberships.members(euid)) > 1 for euid in uow.memberships.current(record_ids).values())
+        linked = any(
+            len(uow.memberships.members(euid)) > 1 for euid in uow.memberships.current(record_ids).values()
+        )
         return replace(effect, records=tuple(record_ids), linked=linked, oversized_blocks=len(oversized))
 
     def _state_one(
@@ -304,8 +323,17 @@ class Registry:
             blocking_keys=keys,
         )
         if same_traits and known is not None:
-            return record_id, ({record_id} if known.first_event_time != folded.first_event_time else set()), False
-        before = {other for edge in uow.edges.touching([record_id]) for other in (edge.left_id, edge.right_id)}
+            return (
+                record_id,
+                ({record_id} if known.first_event_time != folded.first_event_time else set()),
+                False,
+            )
+        before = {
+            end
+            for edge in uow.edges.touching([record_id])
+            if edge.score.decision is Decision.LINK
+            for end in (edge.left_id, edge.right_id)
+        }
         found = uow.records.candidates(keys, excluding=record_id, block_cap=BLOCK_CAP)
         edges = [
             Edge(min(record_id, other.id), max(record_id, other.id), scored, self.model.version)
@@ -345,7 +373,9 @@ class Registry:
         found: set[RecordKey] = set()
         frontier = {survivor}
         while frontier:
-            facts = [f for f in uow.facts.standing(frontier) if f.kind is FactKind.MERGED and f.left in frontier]
+            facts = [
+                f for f in uow.facts.standing(frontier) if f.kind is FactKind.MERGED and f.left in frontier
+            ]
             frontier = {fact.right for fact in facts} - found
             found |= frontier
         return found
@@ -430,7 +460,9 @@ class Registry:
             frontier = reached - inside
         outside = {i for pair in edges for i in pair} - records.keys()
         records.update(uow.records.by_ids(outside))
-        far = {key for fact in facts.values() for key in (fact.left, fact.right)} - {r.key for r in records.values()}
+        far = {key for fact in facts.values() for key in (fact.left, fact.right)} - {
+            r.key for r in records.values()
+        }
         records.update({record.id: record for record in uow.records.by_keys(far).values()})
         return _Component(inside, records, tuple(edges.values()), tuple(facts.values()))
 
@@ -441,7 +473,12 @@ class Registry:
         return ask
 
     def _sync_tasks(
-        self, uow: UnitOfWork, inside: Collection[int], wanted: Mapping[graph.TaskKey, graph.WantedTask], *, at: datetime
+        self,
+        uow: UnitOfWork,
+        inside: Collection[int],
+        wanted: Mapping[graph.TaskKey, graph.WantedTask],
+        *,
+        at: datetime,
     ) -> int:
         """Open what is newly asked, close what is no longer, touch nothing else. Returns how many opened."""
         opened = 0
@@ -453,7 +490,11 @@ class Registry:
                 opened += 1
             elif task.state not in LIVE_STATES:
                 uow.reviews.change(
-                    task.id, state=TaskState.OPEN, at=at, reason=question.reason, weight_bits=question.weight_bits
+                    task.id,
+                    state=TaskState.OPEN,
+                    at=at,
+                    reason=question.reason,
+                    weight_bits=question.weight_bits,
                 )
                 opened += 1
             elif (task.reason, task.weight_bits) != (question.reason, question.weight_bits):
@@ -491,7 +532,9 @@ class Registry:
         Keyed with the installation's secret, so that it is the same whatever the order of messages
         and says nothing of the identifier to who lacks the secret. 80 bits, 16 letters and digits.
         """
-        digest = hmac.new(self._store.euid_secret, f"{key.domain}\x1f{key.value}".encode(), hashlib.sha256).digest()
+        digest = hmac.new(
+            self._store.euid_secret, f"{key.domain}\x1f{key.value}".encode(), hashlib.sha256
+        ).digest()
         return base64.b32encode(digest[:10]).decode()
 
     # ---------------------------------------------------------------- answers
@@ -519,16 +562,20 @@ class Registry:
         Raises:
             UnknownIdentifier: never stated to this index, or not to be answered.
         """
-        with self._store.write() as uow:
+        with self._store.read() as uow:
             answer = self._cross_reference(uow, key, targets=targets, visible=visible, as_of=as_of)
-            found = 0 if answer is None else len(answer)
-            uow.audit.append(
-                AuditEvent(actor, "E", "query.cross_reference", "query", self._clock(), {"answers": found})
-            )
-            uow.commit()
+        self._audit_read(actor, "E", "query.cross_reference", "query", {"answers": len(answer or ())})
         if answer is None:
             raise UnknownIdentifier("identifier")
         return answer
+
+    def _audit_read(
+        self, actor: str, action: str, kind: str, subject: str, details: Mapping[str, Any] | None = None
+    ) -> None:
+        """A read leaves its trace, durable, before it is answered; and never in the reader's own snapshot."""
+        with self._store.write() as uow:
+            uow.audit.append(AuditEvent(actor, action, kind, subject, self._clock(), dict(details or {})))
+            uow.commit()
 
     def _cross_reference(
         self,
@@ -566,7 +613,9 @@ class Registry:
             return None
         return tuple(member for member in members if not member.record.traits.attributes & NEVER_ANSWERED)
 
-    def _members(self, uow: UnitOfWork, euid: str, *, as_of: datetime | None = None) -> tuple[MemberView, ...]:
+    def _members(
+        self, uow: UnitOfWork, euid: str, *, as_of: datetime | None = None
+    ) -> tuple[MemberView, ...]:
         records = uow.records.by_ids(uow.memberships.members(euid, as_of=as_of))
         facts = uow.facts.standing([record.key for record in records.values()])
         retired = {fact.right for fact in facts if fact.kind is FactKind.MERGED}
@@ -608,12 +657,9 @@ class Registry:
         Raises:
             UnknownIdentifier: never issued, or nothing in it is visible to the caller.
         """
-        with self._store.write() as uow:
+        with self._store.read() as uow:
             answer = self._enterprise_record(uow, euid, visible=visible, as_of=as_of)
-            uow.audit.append(
-                AuditEvent(actor, "R", "patient.read", f"euid/{euid}", self._clock(), {"found": answer is not None})
-            )
-            uow.commit()
+        self._audit_read(actor, "R", "patient.read", f"euid/{answer.euid if answer else 'unknown'}")
         if answer is None:
             raise UnknownIdentifier("euid", "unknown enterprise identifier")
         return answer
@@ -658,22 +704,23 @@ class Registry:
             key=lambda entry: (entry[1].valid_from, entry[0]),
         )
         links.sort(key=lambda link: (link.left, link.right, link.fact is not None))
-        return EnterpriseRecord(euid, asked, members, golden.golden_record(stated), tuple(links), tuple(history))
+        return EnterpriseRecord(
+            euid, asked, members, golden.golden_record(stated), tuple(links), tuple(history)
+        )
 
-    def find_candidates(self, identity: Demographics, *, actor: str, limit: int = 20) -> tuple[Candidate, ...]:
+    def find_candidates(
+        self, identity: Demographics, *, actor: str, limit: int = 20
+    ) -> tuple[Candidate, ...]:
         """
         Enterprise records that resemble an identity, best first. Nothing of the identity is stored.
 
         Only records at or above the lower threshold; protected identities never.
         """
         traits = normalise(identity)
-        with self._store.write() as uow:
-            found = self._find_candidates(uow, traits)
-            uow.audit.append(
-                AuditEvent(actor, "E", "query.match", "query", self._clock(), {"answers": min(len(found), limit)})
-            )
-            uow.commit()
-        return found[:limit]
+        with self._store.read() as uow:
+            found = self._find_candidates(uow, traits)[:limit]
+        self._audit_read(actor, "E", "query.match", "query", {"answers": len(found)})
+        return found
 
     def _find_candidates(self, uow: UnitOfWork, traits: Traits) -> tuple[Candidate, ...]:
         pool = uow.records.candidates(blocking_keys(traits), excluding=None, block_cap=BLOCK_CAP)
@@ -690,10 +737,141 @@ class Registry:
                 best.setdefault(euid_of[record.id], Candidate(euid_of[record.id], record, result))
         return tuple(best.values())
 
+    def resolve(
+        self, identities: Sequence[Identity], *, visible: frozenset[str], consumer: str
+    ) -> tuple[Resolution, ...]:
+        """
+        Group identities with one another and with the index; nothing of them is stored.
+
+        An identity the index holds answers for its enterprise record. The others are compared
+        with the visible part of the index and with one another.
+
+        Args:
+            visible: domain keys the caller may see; records of others neither answer nor influence.
+            consumer: who asks; surrogate identifiers are its own.
+        """
+        with self._store.read() as uow:
+            answers = self._resolve(uow, identities, visible=visible, consumer=consumer)
+        self._audit_read(f"key:{consumer}", "E", "query.resolve", "query", {"identities": len(identities)})
+        return answers
+
+    def _resolve(
+        self, uow: UnitOfWork, identities: Sequence[Identity], *, visible: frozenset[str], consumer: str
+    ) -> tuple[Resolution, ...]:
+        held = self._held(uow, identities, visible)
+        guests = {
+            position: Guest(-1 - position, self._anchor(position, identity), normalise(identity.demographics))
+            for position, identity in enumerate(identities)
+            if position not in held
+        }
+        placed = self._place(uow, list(guests.values()), visible)
+        euid_at: dict[int, str] = dict(held)
+        euid_at.update({p: euid for p, g in guests.items() if (euid := placed[g.node_id].euid)})
+        sets = {euid: self._members(uow, euid) for euid in set(euid_at.values())}
+        same_euid: dict[str, list[int]] = {}
+        for position, euid in euid_at.items():
+            same_euid.setdefault(euid, []).append(position)
+        answers = []
+        for position in range(len(identities)):
+            own_euid = euid_at.get(position)
+            group = placed[guests[position].node_id] if position in guests else None
+            if own_euid is not None:
+                companions = same_euid[own_euid]
+                anchor = own_euid
+            else:
+                assert group is not None
+                companions = [-1 - node_id for node_id in group.guests]
+                anchor = min(guests[p].anchor for p in companions)
+            answers.append(
+                Resolution(
+                    suid=self._surrogate(consumer, anchor),
+                    euid=own_euid,
+                    status=group.status if group else ResolutionStatus.LINKED,
+                    probability=group.probability if group else 1.0,
+                    members=_visible_identifiers(sets.get(own_euid, ()) if own_euid else (), visible),
+                    companions=tuple(sorted(p for p in companions if p != position)),
+                )
+            )
+        return tuple(answers)
+
+    def _held(
+        self, uow: UnitOfWork, identities: Sequence[Identity], visible: frozenset[str]
+    ) -> dict[int, str]:
+        """Positions of the identities the index already holds, with their enterprise record."""
+        keys = {i.key for i in identities if i.key is not None and i.key.domain in visible}
+        records = {
+            key: record
+            for key, record in uow.records.by_keys(keys).items()
+            if record.first_event_time is not None and not record.traits.attributes & NEVER_ANSWERED
+        }
+        euids = uow.memberships.current([record.id for record in records.values()])
+        return {
+            position: euids[records[identity.key].id]
+            for position, identity in enumerate(identities)
+            if identity.key in records
+        }
+
+    def _place(
+        self, uow: UnitOfWork, guests: Sequence[Guest], visible: frozenset[str]
+    ) -> dict[int, GuestGroup]:
+        hosts: dict[int, StoredRecord] = {}
+        scores: dict[tuple[int, int], ScoredPair] = {}
+        by_block: dict[int, list[Guest]] = {}
+        traits_of: dict[int, Traits] = {}
+        for guest in guests:
+            traits_of[guest.node_id] = guest.traits
+            keys = blocking_keys(guest.traits)
+            pool = uow.records.candidates(keys, excluding=None, block_cap=BLOCK_CAP)
+            for record in pool.records:
+                if record.key.domain in visible and not record.traits.attributes & NEVER_ANSWERED:
+                    scored = score(self.model, guest.traits, record.traits)
+                    if scored.decision is not Decision.NON_LINK:
+                        hosts[record.id] = record
+                        scores[guest.node_id, record.id] = scored
+            for key in keys:
+                by_block.setdefault(key, []).append(guest)
+        pairs = {
+            (min(a.node_id, b.node_id), max(a.node_id, b.node_id))
+            for block in by_block.values()
+            for i, a in enumerate(block)
+            for b in block[i + 1 :]
+        }
+        for left, right in sorted(pairs):
+            scored = score(self.model, traits_of[left], traits_of[right])
+            if scored.decision is not Decision.NON_LINK:
+                scores[left, right] = scored
+        euid_of = uow.memberships.current(hosts)
+        traits_of.update({record_id: record.traits for record_id, record in hosts.items()})
+        return group_guests(
+            guests,
+            [Host(r.id, r.key, euid_of[r.id], r.traits) for r in hosts.values()],
+            scores,
+            policy=replace(self._policy, max_set_size=len(guests) + len(hosts) + 1),
+            contradicts=lambda a, b: score(self.model, traits_of[a], traits_of[b]).contradicts,
+        )
+
+    def _anchor(self, position: int, identity: Identity) -> str:
+        """What names an identity before anything is linked to it: its identifier, else its content."""
+        if identity.key is not None:
+            return self._native_euid(identity.key)
+        content = json.dumps(identity.demographics.to_json(), sort_keys=True)
+        return f"{hashlib.sha256(content.encode()).hexdigest()}-{position:04d}"
+
+    def _surrogate(self, consumer: str, anchor: str) -> str:
+        digest = hmac.new(
+            self._store.euid_secret, f"suid\x1f{consumer}\x1f{anchor}".encode(), hashlib.sha256
+        ).digest()
+        return base64.b32encode(digest[:15]).decode()
+
     # ---------------------------------------------------------------- review
 
     def tasks(
-        self, *, states: Collection[TaskState] = LIVE_STATES, kind: str | None = None, after: int = 0, limit: int = 50
+        self,
+        *,
+        states: Collection[TaskState] = LIVE_STATES,
+        kind: str | None = None,
+        after: int = 0,
+        limit: int = 50,
     ) -> list[Task]:
         """Review tasks by ascending id."""
         with self._store.read() as uow:
@@ -706,17 +884,18 @@ class Registry:
         Raises:
             UnknownReview: no such task.
         """
-        with self._store.write() as uow:
+        with self._store.read() as uow:
             task = uow.reviews.get(task_id)
             if task is None:
                 raise UnknownReview(f"review {task_id}: no such task")
             records = uow.records.by_ids({task.key.left_id, task.key.right_id})
-            uow.audit.append(AuditEvent(actor, "R", "review.read", f"task/{task_id}", self._clock()))
-            uow.commit()
+        self._audit_read(actor, "R", "review.read", f"task/{task_id}")
         left, right = records[task.key.left_id], records[task.key.right_id]
         return ReviewView(task, left, right, score(self.model, left.traits, right.traits))
 
-    def decide(self, task_id: int, verdict: Verdict, *, reviewer: str, version: int, reason: str = "") -> Task:
+    def decide(
+        self, task_id: int, verdict: Verdict, *, reviewer: str, version: int, reason: str = ""
+    ) -> Task:
         """
         Record a person's verdict on a task. Same and different become facts that outlive every re-scoring.
 
@@ -735,7 +914,9 @@ class Registry:
             if task is None:
                 raise UnknownReview(f"review {task_id}: no such task")
             if task.version != version or task.state not in LIVE_STATES:
-                raise StaleReview(f"review {task_id} is {task.state} at version {task.version}, not {version}")
+                raise StaleReview(
+                    f"review {task_id} is {task.state} at version {task.version}, not {version}"
+                )
             target = state_after(task.key.kind, verdict)
             check_transition(task.state, target)
             records = uow.records.by_ids({task.key.left_id, task.key.right_id})
@@ -757,7 +938,7 @@ class Registry:
             if fact_id is not None:
                 self._recompute(uow, records, at=now)
             uow.audit.append(
-                AuditEvent(actor, "U", f"review.{verdict}", f"task/{task_id}", now, {"fact": fact_id, "reason": reason})
+                AuditEvent(actor, "U", f"review.{verdict}", f"task/{task_id}", now, {"fact": fact_id})
             )
             uow.commit()
             decided = uow.reviews.get(task_id)
@@ -785,7 +966,9 @@ class Registry:
         self._refuse_contradiction(uow, kind, left, right)
         return uow.facts.add(Fact(0, kind, left, right, actor, at, at, reason=reason))
 
-    def _refuse_contradiction(self, uow: UnitOfWork, kind: FactKind, left: RecordKey, right: RecordKey) -> None:
+    def _refuse_contradiction(
+        self, uow: UnitOfWork, kind: FactKind, left: RecordKey, right: RecordKey
+    ) -> None:
         """
         Refuse a decision that what stands makes impossible, rather than let one silently win.
 
@@ -796,7 +979,11 @@ class Registry:
         view = self._component(uow, [record.id for record in records.values()])
         human = [fact for fact in view.facts if fact.kind in (FactKind.SAME, FactKind.DIFFERENT)]
         held = graph.partition(
-            [view.nodes[i] for i in sorted(view.inside)], (), human, policy=self._policy, contradicts=lambda _a, _b: False
+            [view.nodes[i] for i in sorted(view.inside)],
+            (),
+            human,
+            policy=self._policy,
+            contradicts=lambda _a, _b: False,
         )
         left_set, right_set = (
             next(members for members in held.sets if records[key].id in members) for key in (left, right)
@@ -819,7 +1006,7 @@ class Registry:
         keys = {view.records[i].key for i in members}
         return fact.left in keys and fact.right in keys
 
-    def withdraw(self, fact_id: int, *, actor: str, reason: str = "") -> Fact:
+    def withdraw(self, fact_id: int, *, actor: str) -> Fact:
         """
         Undo an assertion: withdraw the fact and derive again, as if it had never stood.
 
@@ -841,7 +1028,7 @@ class Registry:
                 )
             records = uow.records.by_keys((fact.left, fact.right))
             self._recompute(uow, [record.id for record in records.values()], at=now)
-            uow.audit.append(AuditEvent(actor, "U", "fact.withdrawn", f"fact/{fact_id}", now, {"reason": reason}))
+            uow.audit.append(AuditEvent(actor, "U", "fact.withdrawn", f"fact/{fact_id}", now))
             uow.commit()
         return replace(fact, withdrawn_at=now, withdrawn_by=actor)
 
@@ -922,7 +1109,9 @@ def _defect(error: Exception) -> _Defect:
     return _Defect(f"internal error ({type(error).__name__})")
 
 
-def _receipt(message_id: int, problem: Exception | None, effect: Effect, warnings: tuple[str, ...]) -> Receipt:
+def _receipt(
+    message_id: int, problem: Exception | None, effect: Effect, warnings: tuple[str, ...]
+) -> Receipt:
     if problem is None:
         state = MessageState.APPLIED
     elif isinstance(problem, UnsupportedMessage):
@@ -930,7 +1119,24 @@ def _receipt(message_id: int, problem: Exception | None, effect: Effect, warning
     else:
         state = MessageState.QUARANTINED
     return Receipt(
-        state, message_id, error=problem, linked=effect.linked, tasks_opened=effect.tasks_opened, warnings=warnings
+        state,
+        message_id,
+        error=problem,
+        linked=effect.linked,
+        tasks_opened=effect.tasks_opened,
+        warnings=warnings,
+    )
+
+
+def _visible_identifiers(
+    members: Sequence[MemberView], visible: frozenset[str]
+) -> tuple[PatientIdentifier, ...]:
+    return tuple(
+        member.identifier
+        for member in members
+        if not member.subsumed
+        and member.record.key.domain in visible
+        and not member.record.traits.attributes & NEVER_ANSWERED
     )
 
 
@@ -963,6 +1169,8 @@ def _message_audit(
                 AuditEvent(who, "U", "identity.merged", f"record/{survivor}", at, details),
             ]
         case IdentityStated():
-            return [AuditEvent(who, "U", "identity.stated", subject, at, {**details, "moved": list(effect.moved)})]
+            return [
+                AuditEvent(who, "U", "identity.stated", subject, at, {**details, "moved": list(effect.moved)})
+            ]
         case _:
             return [AuditEvent(who, "E", "message.applied", subject, at, details)]

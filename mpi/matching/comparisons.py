@@ -239,10 +239,10 @@ def _all_given(traits: Traits) -> tuple[str, ...]:
 def _given_missing(left: Traits, right: Traits) -> bool:
     if not first_given(left) or not first_given(right):
         return True
-    return FAMILY_NAME_SWAPPED(left, right)
+    return _swap_spoke(left, right)
 
 
-def FAMILY_NAME_SWAPPED(left: Traits, right: Traits) -> bool:
+def _swap_spoke(left: Traits, right: Traits) -> bool:
     """Whether the swap already spoke for the given name, on the family name's ladder."""
     return _order_swapped(left, right) and not _family_cross_exact(left, right)
 
@@ -265,7 +265,9 @@ def _given_in_list(left: Traits, right: Traits) -> bool:
     lefts, rights = _all_given(left), _all_given(right)
     if len(lefts) == 1 and len(rights) == 1:
         return False
-    return first_given(left) in rights or first_given(right) in lefts or not set(lefts[-1:]).isdisjoint(rights[-1:])
+    if first_given(left) in rights or first_given(right) in lefts:
+        return True
+    return left.used_given_name == right.used_given_name != ""
 
 
 def _given_variant(left: Traits, right: Traits) -> bool:
@@ -277,7 +279,8 @@ def _given_partial(left: Traits, right: Traits) -> bool:
     """JEAN and JEAN PIERRE; J and JEAN; JP and JEAN PIERRE."""
     a, b = first_given(left), first_given(right)
     a_words, b_words = a.split(" "), b.split(" ")
-    if (len(a_words) > 1 or len(b_words) > 1) and (set(a_words) <= set(b_words) or set(b_words) <= set(a_words)):
+    compound = len(a_words) > 1 or len(b_words) > 1
+    if compound and (set(a_words) <= set(b_words) or set(b_words) <= set(a_words)):
         return True
     return _initials(a, b_words) or _initials(b, a_words)
 
@@ -436,7 +439,8 @@ def _department(code: str) -> str:
 BIRTH_PLACE = Comparison(
     "birth_place",
     lambda left, right: (
-        (not left.birth_place_code or not right.birth_place_code) and (not left.birth_place or not right.birth_place)
+        (not left.birth_place_code or not right.birth_place_code)
+        and (not left.birth_place or not right.birth_place)
     ),
     (
         Level("same_code", lambda left, right: left.birth_place_code == right.birth_place_code != ""),
@@ -454,7 +458,9 @@ BIRTH_PLACE = Comparison(
         ),
         Level(
             "same_department",
-            lambda left, right: _department(left.birth_place_code) == _department(right.birth_place_code) != "",
+            lambda left, right: (
+                _department(left.birth_place_code) == _department(right.birth_place_code) != ""
+            ),
         ),
         Level("different", _otherwise),
     ),
@@ -462,9 +468,7 @@ BIRTH_PLACE = Comparison(
 
 RESIDENCE = Comparison(
     "residence",
-    lambda left, right: (
-        (not left.postal_code or not right.postal_code) and (not left.city or not right.city)
-    ),
+    lambda left, right: (not left.postal_code or not right.postal_code) and (not left.city or not right.city),
     (
         Level(
             "same_postal_code_and_city",

@@ -23,29 +23,28 @@ class Thresholds:
     Args:
         lower_bits: from here a person looks at the pair.
         upper_bits: from here the pair is linked, unless a guard caps it.
-        same_domain_bits: the stricter bound for two records of one domain.
-        contradiction_bits: at or below it, the pair is evidence of two people.
+        same_domain_bits: the stricter bound for two records of one domain; never below the
+            upper one, which it is by default.
+        contradiction_bits: at or below it, the pair is evidence of two people; by default no
+            weight is.
 
     Raises:
-        ModelError: a bound is not a finite number, or they do not rise in the order
-            contradiction, lower, upper, same domain.
+        ModelError: a bound is not a number, or contradiction <= lower <= upper does not hold.
     """
 
     lower_bits: float
     upper_bits: float
-    same_domain_bits: float | None = None
-    contradiction_bits: float | None = None
+    same_domain_bits: float = -math.inf
+    contradiction_bits: float = -math.inf
 
     def __post_init__(self) -> None:
-        same_domain = self.upper_bits if self.same_domain_bits is None else self.same_domain_bits
-        contradiction = self.lower_bits if self.contradiction_bits is None else self.contradiction_bits
-        object.__setattr__(self, "same_domain_bits", same_domain)
-        object.__setattr__(self, "contradiction_bits", contradiction)
-        rising = (contradiction, self.lower_bits, self.upper_bits, same_domain)
-        if not all(math.isfinite(bound) for bound in rising):
-            raise ModelError("thresholds: a bound is not a finite number")
-        if list(rising) != sorted(rising):
-            raise ModelError("thresholds: expected contradiction <= lower <= upper <= same domain")
+        if not (math.isfinite(self.lower_bits) and math.isfinite(self.upper_bits)):
+            raise ModelError("thresholds: the lower and upper bounds are finite numbers")
+        if math.isnan(self.same_domain_bits) or math.isnan(self.contradiction_bits):
+            raise ModelError("thresholds: a bound is not a number")
+        if not self.contradiction_bits <= self.lower_bits <= self.upper_bits:
+            raise ModelError("thresholds: expected contradiction <= lower <= upper")
+        object.__setattr__(self, "same_domain_bits", max(self.same_domain_bits, self.upper_bits))
 
     def decide(self, match_weight_bits: float) -> Decision:
         """
@@ -58,7 +57,6 @@ class Thresholds:
 
     def decide_in_one_domain(self, match_weight_bits: float) -> Decision:
         """The same rule for two records of one domain, which link above the stricter bound only."""
-        assert self.same_domain_bits is not None
         return self._decide(match_weight_bits, self.same_domain_bits)
 
     def _decide(self, match_weight_bits: float, upper_bits: float) -> Decision:
@@ -69,8 +67,3 @@ class Thresholds:
         if match_weight_bits >= self.lower_bits:
             return Decision.REVIEW
         return Decision.NON_LINK
-
-    def contradicts(self, match_weight_bits: float) -> bool:
-        """Whether a weight is evidence that the two records are two people."""
-        assert self.contradiction_bits is not None
-        return match_weight_bits <= self.contradiction_bits

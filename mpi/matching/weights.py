@@ -67,6 +67,6 @@ def probability_from_bits(weight_bits: float) -> float:
     if math.isnan(weight_bits):
         raise ModelError("match weight is not a number")
     if weight_bits >= 0:
-        return 1 / (1 + 2.0 ** -min(weight_bits, 1000))
-    odds = 2.0 ** max(weight_bits, -1000)
+        return 1 / (1 + math.exp2(-weight_bits))
+    odds = math.exp2(weight_bits)
     return odds / (1 + odds)

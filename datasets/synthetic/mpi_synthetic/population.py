@@ -17,7 +17,7 @@ from mpi.identity.ins import matricule_key
 from . import reference
 from .reference import Place, Weighted
 
-TODAY = date(2026, 2, 20)
+TODAY = date(2026, 2, 5)
 """Nobody is born after this day."""
 HOME_DEPARTMENTS = 4
 HEADS_BY_DECADE = Weighted(

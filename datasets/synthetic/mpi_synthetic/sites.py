@@ -7,10 +7,11 @@ draws what was typed, errors included; `write_down` puts an entry in the site's 
 
 import random
 import unicodedata
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 from string import ascii_uppercase
+from typing import Literal
 
 from mpi.identity.ins import INS_TEST_OID
 from mpi.identity.model import AssigningAuthority, Demographics, NameUse, PartialDate, PersonName
@@ -22,6 +23,10 @@ from .reference import Place, Weighted
 
 OID_ROOT = "2.999.1"
 DUMMY_PHONE = "0600000000"
+BIRTH_NAME_BESIDE = 0.1
+"""Share of headers in the name in use that also fill Patient's Birth Name (0010,1005)."""
+
+HeaderName = Literal["", "birth", "used", "both"]
 
 
 class Feed(StrEnum):
@@ -200,9 +205,11 @@ class Entry:
     mother_birth_name: str = ""
     birth_order: int | None = None
     codes: tuple[str, ...] = ()
-    in_use_only: bool = False
-    """For a header: show the name in use, and it alone."""
-    wrong: frozenset[str] = field(default_factory=frozenset)
+    header_name: HeaderName = ""
+    """For a header, the name it shows."""
+    unnamed: bool = False
+    """A newborn without a given name yet."""
+    wrong: frozenset[str] = frozenset()
     """Names of the strict traits that differ from the truth, for whoever corrects them later."""
 
 
@@ -233,7 +240,12 @@ def enter(
     if newborn:
         number = str(person.birth_order) if person.twin else ""
         entry = replace(
-            entry, given=_NEWBORN.draw(rng) + number, given_list=(), wrong=entry.wrong | {"given"}, used_family=""
+            entry,
+            given=_NEWBORN.draw(rng) + number,
+            given_list=(),
+            used_given="",
+            unnamed=True,
+            wrong=entry.wrong | {"given"},
         )
     if entry.interpreted or (entry.birth_date and entry.birth_date.day is None):
         ins = ""
@@ -386,6 +398,7 @@ def corrected(entry: Entry, person: Person) -> Entry:
         birth_date=_whole(person.birth_date),
         sex=person.sex,
         place=person.birth_place,
+        unnamed=False,
         wrong=frozenset(),
     )
 
@@ -395,7 +408,7 @@ def write_down(entry: Entry, site: Site) -> Demographics:
     style = _Style(site)
     place = entry.place
     return Demographics(
-        names=_header_names(entry, style) if site.feed is Feed.DICOM or entry.in_use_only else _names(entry, style),
+        names=_header_names(entry, style) if entry.header_name or site.feed is Feed.DICOM else _names(entry, style),
         birth_date=entry.birth_date,
         birth_date_interpreted=entry.interpreted,
         sex=entry.sex,
@@ -433,12 +446,21 @@ def _names(entry: Entry, style: "_Style") -> tuple[PersonName, ...]:
     return (used, birth) if style.site.used_first else (birth, used)
 
 
+def header_name(site: Site, rng: random.Random) -> HeaderName:
+    """Draw which name a header shows: that in use or that of birth, nobody says which."""
+    if rng.random() >= site.in_use_in_header:
+        return "birth"
+    return "both" if rng.random() < BIRTH_NAME_BESIDE else "used"
+
+
 def _header_names(entry: Entry, style: "_Style") -> tuple[PersonName, ...]:
-    """One name without a type, that in use or that of birth, nobody says which."""
-    in_use = entry.in_use_only
-    family = entry.used_family if in_use and entry.used_family else entry.family
-    given = entry.used_given if in_use and entry.used_given else entry.given
-    return (PersonName(style.family(family), style.given(given), use=NameUse.UNSPECIFIED),)
+    in_use = entry.header_name in ("used", "both")
+    family = (in_use and entry.used_family) or entry.family
+    given = (in_use and entry.used_given) or entry.given
+    shown = PersonName(style.family(family), style.given(given), use=NameUse.UNSPECIFIED)
+    if entry.header_name != "both" or not entry.used_family:
+        return (shown,)
+    return (shown, PersonName(style.family(entry.family), style.given(entry.given), use=NameUse.BIRTH))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,79 @@
+"""
+What can be wrong with a message, in the words its sender will read, and the HL7 code of each.
+
+An error carries one of these texts as its problem; `ack` looks the code up here. The texts never
+contain a value.
+
+Source: HL7 v2.5 table 0357.
+"""
+
+from typing import Final
+
+REQUIRED: Final = "required and missing"
+SEGMENT_MISSING: Final = "segment missing"
+ONE_PERSON: Final = "one person per message"
+ONE_MERGE: Final = "one merge per message"
+NOT_A_DATE: Final = "not a date (expected YYYY[MM[DD]])"
+NOT_IN_TABLE: Final = "not a value of its table"
+CONTROL_CHARACTER: Final = "contains a control character"
+TOO_LONG: Final = "longer than 256 characters"
+NO_OWN_IDENTIFIER: Final = "no identifier of a domain this source feeds"
+SEVERAL_SURVIVORS: Final = "more than one identifier to merge into"
+SEVERAL_SUBSUMED: Final = "more than one identifier to retire"
+SELF_MERGE: Final = "an identifier cannot be merged into itself"
+CROSS_DOMAIN: Final = "the surviving identifier is in another domain"
+NOT_A_PIX_QUERY: Final = "only IHE PIX Query is answered"
+
+NO_MSH: Final = "does not start with an MSH segment"
+BAD_FIELD_SEPARATOR: Final = "not a usable field separator"
+BAD_ENCODING_CHARACTERS: Final = "not two to five distinct punctuation characters"
+NOT_A_SEGMENT: Final = "not a segment"
+SEVERAL_MESSAGES: Final = "more than one message in a frame"
+TOO_MANY_SEGMENTS: Final = "too many segments"
+TOO_MANY_REPETITIONS: Final = "too many repetitions"
+UNKNOWN_CHARSET: Final = "character set not supported"
+UNDECODABLE: Final = "the bytes are not in the declared character set"
+
+CODES: Final = {
+    REQUIRED: 101,
+    SEGMENT_MISSING: 100,
+    ONE_PERSON: 100,
+    ONE_MERGE: 100,
+    NOT_A_DATE: 102,
+    NOT_IN_TABLE: 103,
+    CONTROL_CHARACTER: 102,
+    TOO_LONG: 102,
+    NO_OWN_IDENTIFIER: 101,
+    SEVERAL_SURVIVORS: 205,
+    SEVERAL_SUBSUMED: 205,
+    SELF_MERGE: 205,
+    CROSS_DOMAIN: 204,
+    NOT_A_PIX_QUERY: 103,
+    NO_MSH: 100,
+    BAD_FIELD_SEPARATOR: 102,
+    BAD_ENCODING_CHARACTERS: 102,
+    NOT_A_SEGMENT: 100,
+    SEVERAL_MESSAGES: 100,
+    TOO_MANY_SEGMENTS: 102,
+    TOO_MANY_REPETITIONS: 102,
+    UNKNOWN_CHARSET: 103,
+    UNDECODABLE: 102,
+}
+
+REJECTED: Final = frozenset({NO_MSH, BAD_FIELD_SEPARATOR, BAD_ENCODING_CHARACTERS})
+"""Not HL7 at all: answered AR rather than AE."""
+
+TABLE_0357: Final = {
+    100: "Segment sequence error",
+    101: "Required field missing",
+    102: "Data type error",
+    103: "Table value not found",
+    200: "Unsupported message type",
+    201: "Unsupported event code",
+    202: "Unsupported processing id",
+    203: "Unsupported version id",
+    204: "Unknown key identifier",
+    205: "Duplicate key identifier",
+    206: "Application record locked",
+    207: "Application internal error",
+}
