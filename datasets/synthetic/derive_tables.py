@@ -48,7 +48,9 @@ def main(folder: Path) -> None:
     _write("surname_trigrams.csv.gz", ["before", "letter", "count"], _trigrams(left_out))
     for sex in "FM":
         names = {row["given_name"]: 1 for row in given if row["sex"] == sex and row["given_name"].isalpha()}
-        _write(f"given_trigrams_{sex.lower()}.csv.gz", ["before", "letter", "count"], _trigrams(names.items()))
+        _write(
+            f"given_trigrams_{sex.lower()}.csv.gz", ["before", "letter", "count"], _trigrams(names.items())
+        )
     _write("communes.csv.gz", ["insee_code", "name", "department", "population"], _communes(communes))
     changes = _rows(folder / "commune_changes.csv")
     codes = {row["insee_code"] for row in communes}
@@ -86,7 +88,9 @@ def _given_names(rows: list[dict[str, str]]) -> Iterator[list[object]]:
 def _surnames(rows: list[dict[str, str]]) -> tuple[list[list[object]], list[tuple[str, int]]]:
     eras = ["births_1891_1930", "births_1931_1970", "births_1971_2000"]
     counted = [(row["surname"], [int(row[era] or 0) for era in eras]) for row in rows]
-    named = sorted((item for item in counted if item[0] != "AUTRES NOMS"), key=lambda item: (-sum(item[1]), item[0]))
+    named = sorted(
+        (item for item in counted if item[0] != "AUTRES NOMS"), key=lambda item: (-sum(item[1]), item[0])
+    )
     kept, tail = named[:SURNAMES_KEPT], named[SURNAMES_KEPT:]
     others = next(counts for name, counts in counted if name == "AUTRES NOMS")
     left = [sum(column) for column in zip(others, *(counts for _, counts in tail), strict=True)]

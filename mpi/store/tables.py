@@ -47,7 +47,8 @@ class InboxRow(_Row, table=True):
     control_id: str = Field(sa_type=AnyText)
     content_hash: str
     event: str = Field(sa_type=AnyText)
-    dedupe_key: str | None = Field(sa_type=AnyText)
+    dedupe_digest: str | None
+    """SHA-256 of `Envelope.dedupe_key`: of one size, whatever the sender calls its messages."""
     original: bool
     state: str
     received_at: datetime = Field(sa_type=UtcDateTime)
@@ -236,10 +237,10 @@ def _partial(name: str, *columns: Any, where: Any, unique: bool = True) -> None:
     Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
-_partial("uq_inbox_dedupe_key", INBOX.c.dedupe_key, where=INBOX.c.original.is_(true()))
+_partial("uq_inbox_dedupe_digest", INBOX.c.dedupe_digest, where=INBOX.c.original.is_(true()))
 _partial("uq_membership_current", MEMBERSHIP.c.record_id, where=MEMBERSHIP.c.valid_to.is_(None))
 _partial("uq_api_key_name", API_KEY.c.name, where=API_KEY.c.revoked_at.is_(None))
 Index("uq_source_record_domain_value", SOURCE_RECORD.c.domain, SOURCE_RECORD.c.value, unique=True)
 Index("uq_source_record_native_euid", SOURCE_RECORD.c.native_euid, unique=True)
 Index("ix_inbox_state_id", INBOX.c.state, INBOX.c.id)
-Index("ix_inbox_source_id", INBOX.c.source, INBOX.c.id)
+Index("ix_inbox_source_state_id", INBOX.c.source, INBOX.c.state, INBOX.c.id)

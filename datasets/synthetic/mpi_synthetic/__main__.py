@@ -29,7 +29,11 @@ def main() -> None:
             progress=lambda done, total: bar.update(drawing, completed=done, total=total),
         )
         writing = bar.add_task("Messages and headers", total=len(federation.events))
-        write(federation, asked.out, progress=lambda done, total: bar.update(writing, completed=done, total=total))
+        write(
+            federation,
+            asked.out,
+            progress=lambda done, total: bar.update(writing, completed=done, total=total),
+        )
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def generate(
     Draw a federation; the same arguments give the same federation, on any machine.
 
     Args:
-        progress: told (done, total) now and then, in people; drawing one and sending them on visits count apart.
+        progress: told (done, total) now and then; each person counts twice, once drawn and once sent on visits.
 
     Raises:
         ValueError: no person or no site.
@@ -111,7 +111,8 @@ def generate(
     tell = progress or (lambda done, total: None)
     people = draw_people(persons, seed, lambda done: tell(done, 2 * persons))
     places = default_sites(sites)
-    history = _History(places, profile, random.Random(f"visits/{persons}/{sites}/{seed}/{profile.name}"), people)
+    rng = random.Random(f"visits/{persons}/{sites}/{seed}/{profile.name}")
+    history = _History(places, profile, rng, people)
     for done, person in enumerate(people, start=1):
         history.visits_of(person)
         if done % 500 == 0:
@@ -245,8 +246,10 @@ class _History:
         return self._say(EventKind.HEADER if header else EventKind.CREATE, record)
 
     def _update(self, record: StatedRecord, entry: Entry, site: Site) -> StatedRecord:
-        when = self._after(record.event_time)
-        return self._say(EventKind.UPDATE, replace(record, demographics=write_down(entry, site), event_time=when))
+        said = replace(
+            record, demographics=write_down(entry, site), event_time=self._after(record.event_time)
+        )
+        return self._say(EventKind.UPDATE, said)
 
     def _say(self, kind: EventKind, record: StatedRecord) -> StatedRecord:
         self._last_said[record.record_id] = record

@@ -6,10 +6,11 @@ Source: DICOM PS3.3 C.7.1.1 (patient module), C.7.2.1 (general study), C.12.1 (S
 
 from pathlib import Path
 
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
 from mpi.identity.ins import INS_TEST_OID
 from mpi.identity.model import NameUse
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
 
 from .charsets import representable
 from .federation import Event
@@ -33,11 +34,11 @@ def header(event: Event, site: Site) -> FileDataset:
     modality, sop_class = _MODALITIES[event.number % len(_MODALITIES)]
     study_uid = f"{UID_ROOT}.{site.index}.{event.number}"
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = sop_class
-    meta.MediaStorageSOPInstanceUID = f"{study_uid}.1.1"
+    meta.MediaStorageSOPClassUID = UID(sop_class)
+    meta.MediaStorageSOPInstanceUID = UID(f"{study_uid}.1.1")
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = f"{UID_ROOT}.0"
-    file = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    meta.ImplementationClassUID = UID(f"{UID_ROOT}.0")
+    file = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     file.SpecificCharacterSet = charset
     file.SOPClassUID = sop_class
     file.SOPInstanceUID = meta.MediaStorageSOPInstanceUID

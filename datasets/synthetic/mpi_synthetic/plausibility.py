@@ -43,7 +43,7 @@ def plausibility(federation: Federation) -> dict[str, float]:
         "exact_born_abroad": exact(lambda person: person.born_abroad),
         "exact_twins": exact(lambda person: person.twin),
         "exact_within_feeds": _share(agree for _, agree in _true_pairs(hl7)),
-        "duplicates_within_a_site": len(records) / len({(record.site, record.person_id) for record in records}) - 1,
+        "duplicates_within_a_site": len(records) / len({(r.site, r.person_id) for r in records}) - 1,
         "twins": _share(person.twin for person in federation.people),
         "born_abroad": _share(person.born_abroad for person in federation.people),
         "women_with_a_used_name": _share(bool(p.used_family) for p in federation.people if p.sex == "F"),
@@ -68,7 +68,8 @@ def _true_pairs(records: Iterable[StatedRecord]) -> Iterable[tuple[str, bool]]:
 def _strict_traits(record: StatedRecord) -> tuple[str, ...]:
     stated = record.demographics
     name = next((name for name in stated.names if name.use is not NameUse.USED), stated.names[0])
-    return (_plain(name.family), _plain(name.given), str(stated.birth_date), stated.sex, stated.birth_place_code)
+    names = _plain(name.family), _plain(name.given)
+    return (*names, str(stated.birth_date), stated.sex, stated.birth_place_code)
 
 
 def _plain(text: str) -> str:

@@ -25,11 +25,14 @@ HEADS_BY_DECADE = Weighted(
 )
 GIVEN_NAMES_PER_PERSON = Weighted([(1, 23.0), (2, 41), (3, 31), (4, 5)])
 CHILDREN = Weighted([(0, 25.0), (1, 22), (2, 33), (3, 15), (4, 5)])
-HOUSEHOLDS = Weighted([("couple", 52.0), ("single", 37), ("lone parent", 8), ("cousin", 2.5), ("homonym", 0.5)])
+HOUSEHOLDS = Weighted(
+    [("couple", 52.0), ("single", 37), ("lone parent", 8), ("cousin", 2.5), ("homonym", 0.5)]
+)
 FICTION_LAND_LINES = ("019900", "026191", "035301", "046571", "053649")
 ADULTS_BORN_ABROAD = 0.215
 """Of who is drawn without parents; their children are born in France, and 13 % of all remain."""
 TWIN_DELIVERIES = 0.017
+SAME_SEX_TWINS = 0.63
 SON_NAMED_AFTER_FATHER = 0.03
 NAME_OF_A_FATHER = ("BEN ", "AIT ", "OULD ", "BOU", "ABD EL ")
 UNKNOWN_DAY = {"maghreb": 0.12, "sahel": 0.15, "comoros": 0.15}
@@ -44,6 +47,7 @@ class Address:
     street: str
     postal_code: str
     city: str
+    department: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,8 @@ class Person:
 
     def age_on(self, day: date) -> int:
         """Age in whole years."""
-        return day.year - self.birth_date.year - ((day.month, day.day) < (self.birth_date.month, self.birth_date.day))
+        born = self.birth_date
+        return day.year - born.year - ((day.month, day.day) < (born.month, born.day))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +194,7 @@ class _Registry:
                 mother.person_id,
                 mother.birth_family,
             )
-            birth = self._birth(year, home.postal_code[:2])
+            birth = self._birth(year, home.department)
             if birth.day < TODAY:
                 self._deliver(family, birth, home, landline)
             year += rng.randint(1, 5)
@@ -204,21 +209,21 @@ class _Registry:
             return self._rng.choice("- ").join(both) if both[0] != both[1] else both[0]
         return father.birth_family
 
-    def _deliver(self, family: _Family, birth: _Birth, home: Address, landline: str, sex: str = "") -> list[Person]:
-        """Bring one child to the world, or two: the co-twin of an adult lives elsewhere."""
+    def _deliver(self, family: _Family, birth: _Birth, home: Address, landline: str) -> None:
+        """Bring one child to the world, or two; grown ones mostly left home since."""
         rng = self._rng
-        sex = sex or rng.choice("FM")
-        grown = birth.day.year < 2004
-        if rng.random() >= TWIN_DELIVERIES:
-            return [self._grow(family, birth, sex, self._child_home(home, grown), landline)]
-        first = self._grow(family, birth, sex, self._child_home(home, grown), landline, order=1)
-        other_sex = sex if rng.random() < 0.63 else "FM".replace(sex, "")
-        co_twin_home = self._child_home(home, grown)
-        second = self._grow(family, birth, other_sex, co_twin_home, landline, order=2, not_named=first.given_names[0])
-        return [first, second]
+        sex = rng.choice("FM")
+        order = 1 if rng.random() < TWIN_DELIVERIES else None
+        first = self._grow(family, birth, sex, self._child_home(birth, home), landline, order=order)
+        if order:
+            self._co_twin(first, family, birth, self._child_home(birth, home), landline)
 
-    def _child_home(self, home: Address, grown: bool) -> Address:
-        return self._home() if grown and self._rng.random() < 0.85 else home
+    def _co_twin(self, first: Person, family: _Family, birth: _Birth, home: Address, landline: str) -> None:
+        sex = first.sex if self._rng.random() < SAME_SEX_TWINS else "FM".replace(first.sex, "")
+        self._grow(family, birth, sex, home, landline, order=2, not_named=first.given_names[0])
+
+    def _child_home(self, birth: _Birth, home: Address) -> Address:
+        return self._home() if birth.day.year < 2004 and self._rng.random() < 0.85 else home
 
     def _adult(self, sex: str, year: int, home: Address, landline: str, husband: str | None = None) -> Person:
         """Draw somebody whose parents are not in the population, with a co-twin now and then."""
@@ -229,12 +234,11 @@ class _Registry:
             birth = self._birth(year, rng.choice(self._departments) if rng.random() < 0.65 else "")
         region = birth.place.region
         family = _Family(self._surname(year, region), region, mother_birth_name=self._surname(year, region))
-        if rng.random() < TWIN_DELIVERIES:
-            one = self._grow(family, birth, sex, home, landline, order=1, husband=husband)
-            other_sex = sex if rng.random() < 0.63 else "FM".replace(sex, "")
-            self._grow(family, birth, other_sex, self._home(), "", order=2, not_named=one.given_names[0])
-            return one
-        return self._grow(family, birth, sex, home, landline, husband=husband)
+        order = 1 if rng.random() < TWIN_DELIVERIES else None
+        adult = self._grow(family, birth, sex, home, landline, order=order, husband=husband)
+        if order:
+            self._co_twin(adult, family, birth, self._home(), "")
+        return adult
 
     def _namesake(self, model: Person, home: Address, landline: str, *, kin: bool) -> None:
         """Draw a cousin or a stranger who bears the name of somebody else."""
@@ -282,7 +286,9 @@ class _Registry:
             birth_place=birth.place,
             home=home,
             former_home=self._home() if rng.random() < 0.2 else None,
-            mobile=f"0700{rng.randrange(1_000_000):06d}" if TODAY.year - year >= 13 and rng.random() < 0.92 else "",
+            mobile=f"0700{rng.randrange(1_000_000):06d}"
+            if TODAY.year - year >= 13 and rng.random() < 0.92
+            else "",
             landline=landline,
             email=self._email(given[0], family.surname) if adult and rng.random() < 0.45 else "",
             mother_id=family.mother_id,
@@ -295,12 +301,13 @@ class _Registry:
 
     def _used_family(self, birth_family: str, husband: str | None, sex: str, year: int) -> str:
         rng = self._rng
-        if not husband or husband == birth_family:
+        if not husband or husband == birth_family or sex == "M":
             return ""
-        if sex == "M" or rng.random() >= (0.90 if year < 1950 else 0.62):
+        if rng.random() >= (0.90 if year < 1950 else 0.62):
             return ""
         if rng.random() < (0.07 if year < 1950 else 0.14):
-            return rng.choice((f"{birth_family}-{husband}", f"{husband}-{birth_family}", f"{birth_family} {husband}"))
+            first, second = rng.choice(((birth_family, husband), (husband, birth_family)))
+            return f"{first}{rng.choice('- ')}{second}"
         return husband
 
     def _birth(self, year: int, department: str) -> _Birth:
@@ -348,8 +355,9 @@ class _Registry:
     def _home(self) -> Address:
         rng = self._rng
         town = reference.towns(rng.choice(self._departments)).draw(rng)
-        street = f"{rng.randint(1, 160)}{' BIS' if rng.random() < 0.04 else ''} {rng.choice(reference.streets())}"
-        return Address(street, _postal_code(town.code), town.name)
+        number = f"{rng.randint(1, 160)}{' BIS' if rng.random() < 0.04 else ''}"
+        street = rng.choice(reference.streets())
+        return Address(f"{number} {street}", _postal_code(town.code), town.name, town.department)
 
     def _landline(self) -> str:
         rng = self._rng
@@ -359,7 +367,8 @@ class _Registry:
         rng = self._rng
         local = f"{given}.{family}".casefold().replace(" ", "").replace("'", "")
         ascii_only = local.translate(_UNACCENTED).encode("ascii", "ignore").decode()
-        return f"{ascii_only}{rng.choice(('', str(rng.randrange(100))))}@example.{rng.choice(('org', 'com', 'net'))}"
+        number = str(rng.randrange(100)) if rng.random() < 0.5 else ""
+        return f"{ascii_only}{number}@example.{rng.choice(('org', 'com', 'net'))}"
 
 
 _UNACCENTED = str.maketrans("àâäçéèêëîïôöùûüÿ", "aaaceeeeiioouuuy", "œæ")

@@ -17,7 +17,18 @@ SOUNDS = (
     ("PH", "F"), ("AU", "O"), ("EAU", "O"), ("QU", "K"), ("TH", "T"), ("Y", "I"), ("AI", "E"), ("AN", "EN"),
     ("C", "K"), ("S", "Z"), ("G", "J"), ("OU", "W"), ("X", "S"), ("EN", "AN"),
 )  # fmt: skip
-LOOK_ALIKE = {"M": "N", "N": "M", "B": "P", "P": "B", "D": "T", "T": "D", "V": "F", "F": "V", "I": "L", "U": "V"}
+LOOK_ALIKE = {
+    "M": "N",
+    "N": "M",
+    "B": "P",
+    "P": "B",
+    "D": "T",
+    "T": "D",
+    "V": "F",
+    "F": "V",
+    "I": "L",
+    "U": "V",
+}
 
 NameSlip = Callable[[str, random.Random], str]
 DateSlip = Callable[[date, random.Random], date]
@@ -107,7 +118,8 @@ def month_off(day: date, rng: random.Random) -> date:
 def transpose_digits(day: date, rng: random.Random) -> date:
     swapped = int(f"{day.day:02d}"[::-1])
     if rng.random() < 0.5 or swapped == day.day:
-        return _in_calendar(day.year - day.year % 100 + int(f"{day.year % 100:02d}"[::-1]), day.month, day.day, day)
+        century, year = divmod(day.year, 100)
+        return _in_calendar(100 * century + int(f"{year:02d}"[::-1]), day.month, day.day, day)
     return _in_calendar(day.year, day.month, swapped, day)
 
 
@@ -178,14 +190,14 @@ JUDGING = Profile(
     name_slips=((insert_letter, 1.0), (delete_letter, 1.6), (neighbouring_key, 1.4), (same_sound, 2.0)),
     date_slips=((swap_day_and_month, 1.0), (one_digit_off, 2.0), (year_off, 0.8)),
     variant_kinds=frozenset({"nick", "initials", "translit", "split", "contraction", "gender-typo"}),
-    family_typo=0.016,
-    given_typo=0.011,
+    family_typo=0.019,
+    given_typo=0.013,
     given_variant=0.012,
     given_name_cut=0.05,
     second_given_first=0.006,
     names_swapped=0.002,
     used_name_as_birth=0.05,
-    date_wrong=0.009,
+    date_wrong=0.011,
     default_date=0.001,
     sex_wrong=0.002,
     birth_place_wrong=0.01,

@@ -249,7 +249,8 @@ def enter(
         )
     if entry.interpreted or (entry.birth_date and entry.birth_date.day is None):
         ins = ""
-    if ins and mother and mother.ins and on_day.year - person.birth_date.year < 18 and rng.random() < profile.parent_ins:
+    minor = on_day.year - person.birth_date.year < 18
+    if ins and minor and mother and mother.ins and rng.random() < profile.parent_ins:
         ins = mother.ins
     status = "VALI" if ins or (not newborn and rng.random() < site.validated) else "PROV"
     former = person.former_home if rng.random() < profile.old_address else None
@@ -271,7 +272,8 @@ def _strict_traits(person: Person, site: Site, profile: Profile, rng: random.Ran
     wrong = set()
     family, given = person.birth_family, person.given_names[0]
     used_family = person.used_family if rng.random() < site.used_name else ""
-    if used_family and rng.random() < profile.used_name_as_birth * site.used_as_birth_factor * min(factor, 2.0):
+    confused = profile.used_name_as_birth * site.used_as_birth_factor * min(factor, 2.0)
+    if used_family and rng.random() < confused:
         family, used_family = used_family, ""
         wrong.add("family")
     if rng.random() < profile.family_typo * factor:
@@ -371,14 +373,16 @@ def _phones(person: Person, site: Site, profile: Profile, rng: random.Random) ->
 def unknown_patient(site: Site, person: Person, rng: random.Random) -> Entry:
     """Draw the entry of somebody who could not say who they were."""
     family, given = rng.choice((("INCONNU", "X"), ("X", "INCONNU"), ("XX", "XX"), ("SANS NOM", "ANONYME")))
-    birth_date = rng.choice((None, PartialDate(1900, 1, 1), PartialDate(person.birth_date.year // 10 * 10, 1, 1)))
+    guess = PartialDate(person.birth_date.year // 10 * 10, 1, 1)
+    birth_date = rng.choice((None, PartialDate(1900, 1, 1), guess))
     return Entry(family, given, birth_date=birth_date, sex=person.sex, codes=_fictitious(site))
 
 
 def test_patient(site: Site, rng: random.Random) -> Entry:
     """Draw the entry of the patient who tries the machines out."""
+    day = PartialDate(1900, 1, 1)
     family, given = rng.choice((("TEST", "TEST"), ("TEST", "PATIENT"), ("ZZTEST", "NE PAS UTILISER")))
-    return Entry(family, given, birth_date=PartialDate(1900, 1, 1), sex=rng.choice("MFU"), codes=_fictitious(site))
+    return Entry(family, given, birth_date=day, sex=rng.choice("MFU"), codes=_fictitious(site))
 
 
 test_patient.__test__ = False  # type: ignore[attr-defined]  # its name is not that of a test
@@ -407,8 +411,9 @@ def write_down(entry: Entry, site: Site) -> Demographics:
     """Put an entry in the style of a site."""
     style = _Style(site)
     place = entry.place
+    names = _header_names if entry.header_name or site.feed is Feed.DICOM else _names
     return Demographics(
-        names=_header_names(entry, style) if entry.header_name or site.feed is Feed.DICOM else _names(entry, style),
+        names=names(entry, style),
         birth_date=entry.birth_date,
         birth_date_interpreted=entry.interpreted,
         sex=entry.sex,
@@ -495,11 +500,12 @@ class _Style:
 def _title(text: str) -> str:
     """JEAN-PIERRE D'ARC as Jean-Pierre D'Arc."""
     return "".join(
-        letter if at == 0 or not text[at - 1].isalpha() else letter.lower() for at, letter in enumerate(text)
+        letter if at == 0 or not text[at - 1].isalnum() else letter.lower() for at, letter in enumerate(text)
     )
 
 
 def without_accents(text: str) -> str:
     """Upper case, ASCII letters only."""
     text = text.upper().replace("Œ", "OE").replace("Æ", "AE").replace("’", "'")
-    return "".join(letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter))
+    decomposed = unicodedata.normalize("NFD", text)
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))

@@ -296,7 +296,7 @@ def read(frame: bytes, *, default_charset: str = "8859/1", header: Segment | Non
         if line[3:4] not in ("", separators.field) or not _is_segment_name(name):
             if line.isspace():
                 continue
-            raise UnreadableMessage("MSH^1", f"{problems.NOT_A_SEGMENT}")
+            raise UnreadableMessage("MSH^1", problems.NOT_A_SEGMENT)
         if name in lines:
             lines[name].append(line)
         else:

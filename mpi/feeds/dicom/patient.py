@@ -1,0 +1,353 @@
+"""
+A DICOM header as one statement of a patient's identity.
+
+A header is a witness, not a patient identity source: it copies what a modality was told, often in
+the used name and often old. It never validates anything: no header carries an RNIV status, so an
+INS found in one is compared as a national number and nothing more. A PatientID without an issuer
+means nothing by itself; only the configured source can say whose it is.
+
+Source: DICOM PS3.3, patient modules; PS3.6 for the tags.
+"""
+
+import re
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo
+
+from pydicom.dataset import Dataset
+
+from mpi.errors import InvalidIdentity, NotPermitted, UnknownAuthority, UnsupportedMessage
+from mpi.feeds.dicom.header import (
+    ACQUISITION_DATE,
+    ACQUISITION_TIME,
+    CONTENT_DATE,
+    CONTENT_TIME,
+    INSTANCE_CREATION_DATE,
+    INSTANCE_CREATION_TIME,
+    ISSUER_OF_PATIENT_ID,
+    ISSUER_QUALIFIERS_SEQUENCE,
+    OTHER_PATIENT_IDS,
+    OTHER_PATIENT_IDS_SEQUENCE,
+    PATIENT_ADDRESS,
+    PATIENT_BIRTH_DATE,
+    PATIENT_BIRTH_NAME,
+    PATIENT_ID,
+    PATIENT_IDENTITY_REMOVED,
+    PATIENT_MOTHER_BIRTH_NAME,
+    PATIENT_NAME,
+    PATIENT_SEX,
+    PATIENT_TELEPHONE_NUMBERS,
+    QUALITY_CONTROL_SUBJECT,
+    SERIES_DATE,
+    SERIES_TIME,
+    SOP_CLASS_UID,
+    STUDY_DATE,
+    STUDY_TIME,
+    TIMEZONE_OFFSET_FROM_UTC,
+    TYPE_OF_PATIENT_ID,
+    UNIVERSAL_ENTITY_ID,
+    UNIVERSAL_ENTITY_ID_TYPE,
+    Header,
+    HeaderText,
+    place_of,
+)
+from mpi.feeds.dicom.names import ParsedName, parse_person_name
+from mpi.identity.domains import INS_TYPE, TEST_INS_OIDS, Domain, ins_oid, national_type
+from mpi.identity.ins import InvalidMatricule, parse_matricule
+from mpi.identity.model import (
+    AssigningAuthority,
+    Demographics,
+    NameUse,
+    PartialDate,
+    PatientIdentifier,
+    PersonName,
+    SourceRecord,
+    Witness,
+)
+from mpi.index.parties import Directory, PatientIdentitySource
+
+UNDATED = datetime(1900, 1, 1, tzinfo=UTC)
+"""Event time of a header without any date: older than everything, so it overrides nothing."""
+
+MAX_IDENTIFIER_LENGTH = 64
+"""The longest LO value."""
+
+_KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
+_PARIS = ZoneInfo("Europe/Paris")
+_DICOM_ID_TYPES = frozenset({"TEXT", "RFID", "BARCODE"})
+_HL7_ID_TYPE = re.compile(r"[A-Z]{2,5}(?:-[A-Z])?")
+_STAND_IN_ID = re.compile(r"[0X?\-. ]+|UNKNOWN|INCONNUE?|ANONYM\w*|ANON|NONE|NULL|TEST|N/?A|NO ?ID", re.IGNORECASE)
+_DATE = re.compile(r"(\d{4})(\d{2})(\d{2})|(\d{4})\.(\d{2})\.(\d{2})")
+_TIME = re.compile(r"(\d{2}):?(?:(\d{2}):?(?:(\d{2})(?:\.\d{1,6})?)?)?")
+_OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
+_ADDRESS_TOWN = re.compile(r"(?:^|[\s,^])(?P<code>\d{5})[\s,^]+(?P<city>[^\d,^]+)$")
+_MOMENTS = (
+    (STUDY_DATE, STUDY_TIME),
+    (SERIES_DATE, SERIES_TIME),
+    (ACQUISITION_DATE, ACQUISITION_TIME),
+    (CONTENT_DATE, CONTENT_TIME),
+    (INSTANCE_CREATION_DATE, INSTANCE_CREATION_TIME),
+)
+
+
+def identity_from_header(dataset: Dataset, source: PatientIdentitySource | None, directory: Directory) -> SourceRecord:
+    """
+    Read the patient identity one DICOM header carries.
+
+    Args:
+        dataset: a header from `read_header`, or any data set with a patient module.
+        source: who the file comes from; its first domain is the issuer of an identifier without one.
+            Without a source the header must name its issuer.
+
+    Raises:
+        UnsupportedMessage: de-identified, a quality control subject, or the national identifier in
+            the place of a local one (a sharing manifest).
+        InvalidIdentity: no usable PatientID, or nothing says who issued it.
+        UnknownAuthority: the issuer is not a domain of this index.
+        NotPermitted: no such source feeds the issuer's domain.
+    """
+    text = HeaderText(dataset)
+    _refuse_nobody(text)
+    identifier = _identifier(text)
+    if identifier is None:
+        raise InvalidIdentity(place_of(PATIENT_ID), "no patient identifier")
+    _refuse_national(text, identifier)
+    _refuse_unusable(text, identifier.value)
+    domain, feeder = _issuer(identifier.authority, source, directory)
+    others = _others(text, identifier, domain, directory)
+    return SourceRecord(
+        identifier=PatientIdentifier(identifier.value, domain.authority, identifier.type_code),
+        domain=domain.key,
+        demographics=_demographics(text, others),
+        event_time=_event_time(text),
+        source=feeder.name,
+        others=others,
+        witness=Witness.HEADER,
+        warnings=(*(dataset.reading_warnings if isinstance(dataset, Header) else ()), *text.warnings),
+    )
+
+
+def _refuse_nobody(text: HeaderText) -> None:
+    """A de-identified image and a phantom are nobody: they must never be linked to somebody."""
+    if text.first(PATIENT_IDENTITY_REMOVED).upper() == "YES":
+        raise UnsupportedMessage(place_of(PATIENT_IDENTITY_REMOVED), "the patient's identity was removed")
+    if text.first(QUALITY_CONTROL_SUBJECT).upper() == "YES":
+        raise UnsupportedMessage(place_of(QUALITY_CONTROL_SUBJECT), "a quality control subject, not a patient")
+
+
+def _identifier(text: HeaderText) -> PatientIdentifier | None:
+    """The identifier of a data set or of an item, as sent: value, issuer (perhaps empty), CX-5 type."""
+    values = text.all(PATIENT_ID)
+    if not values:
+        return None
+    qualifiers = next(text.items(ISSUER_QUALIFIERS_SEQUENCE), None)
+    authority = AssigningAuthority(
+        text.first(ISSUER_OF_PATIENT_ID),
+        qualifiers.first(UNIVERSAL_ENTITY_ID) if qualifiers else "",
+        qualifiers.first(UNIVERSAL_ENTITY_ID_TYPE) if qualifiers else "",
+    )
+    type_code = text.first(TYPE_OF_PATIENT_ID)
+    if type_code in _DICOM_ID_TYPES or not _HL7_ID_TYPE.fullmatch(type_code):
+        type_code = ""
+    return PatientIdentifier("\\".join(values), authority, type_code)
+
+
+def _refuse_national(text: HeaderText, identifier: PatientIdentifier) -> None:
+    """The manifests of the national image-sharing project bear the INS where a local identifier belongs."""
+    if national_type(identifier) or identifier.type_code == INS_TYPE:
+        problem = "the national identifier in the place of a local one; manifests are not taken yet"
+        raise UnsupportedMessage(place_of(ISSUER_OF_PATIENT_ID), problem)
+    if text.first(SOP_CLASS_UID) != _KEY_OBJECT_SELECTION or identifier.authority != AssigningAuthority():
+        return
+    try:
+        parse_matricule(identifier.value)
+    except InvalidMatricule:
+        return
+    raise UnsupportedMessage(place_of(PATIENT_ID), "a manifest with a national number; manifests are not taken yet")
+
+
+def _refuse_unusable(text: HeaderText, value: str) -> None:
+    place = place_of(PATIENT_ID)
+    if "\\" in value:
+        raise InvalidIdentity(place, "several values in a single identifier")
+    if len(value) > MAX_IDENTIFIER_LENGTH:
+        raise InvalidIdentity(place, f"longer than {MAX_IDENTIFIER_LENGTH} characters")
+    if any(warning.startswith(place) for warning in text.warnings):
+        raise InvalidIdentity(place, "characters that cannot be read with certainty")
+    if _STAND_IN_ID.fullmatch(value):
+        raise InvalidIdentity(place, "a stand-in that many patients share, not an identifier")
+
+
+def _issuer(
+    authority: AssigningAuthority, source: PatientIdentitySource | None, directory: Directory
+) -> tuple[Domain, PatientIdentitySource]:
+    """The domain the identifier belongs to, and the source that may state it."""
+    place = place_of(ISSUER_OF_PATIENT_ID)
+    if authority == AssigningAuthority():
+        domain = directory.domains.get(source.feeds[0]) if source is not None and source.feeds else None
+        if domain is None or source is None:
+            raise InvalidIdentity(place, "no issuer, and no source that would be one")
+        return domain, source
+    domain = directory.domains.resolve(authority, place=place)
+    if source is None:
+        source = next((one for one in directory.sources if directory.fed_by(one, domain)), None)
+        if source is None:
+            raise NotPermitted(f"{place}: no source may state identities for this issuer")
+    if not directory.fed_by(source, domain):
+        raise NotPermitted(f"{place}: this source may not state identities for this issuer")
+    return domain, source
+
+
+def _others(
+    text: HeaderText, main: PatientIdentifier, domain: Domain, directory: Directory
+) -> tuple[PatientIdentifier, ...]:
+    """The other identifiers whose issuer is stated, the main one and the wrong environment's INS left out."""
+    found: dict[PatientIdentifier, None] = {}
+    for item in text.items(OTHER_PATIENT_IDS_SEQUENCE):
+        identifier = _identifier(item)
+        if identifier is None:
+            continue
+        if identifier.authority == AssigningAuthority():
+            text.warn(OTHER_PATIENT_IDS_SEQUENCE, "an identifier without issuer is ignored")
+        elif _is_ins(identifier) and (ins_oid(identifier) in TEST_INS_OIDS) != directory.accept_test_ins:
+            text.warn(OTHER_PATIENT_IDS_SEQUENCE, "an INS of the other environment (test or real) is ignored")
+        elif not (identifier.value == main.value and _is_domain(identifier.authority, domain, directory)):
+            found.setdefault(identifier)
+    if text.all(OTHER_PATIENT_IDS):
+        text.warn(OTHER_PATIENT_IDS, "identifiers without issuer are ignored")
+    return tuple(found)
+
+
+def _is_ins(identifier: PatientIdentifier) -> bool:
+    return national_type(identifier) == INS_TYPE
+
+
+def _is_domain(authority: AssigningAuthority, domain: Domain, directory: Directory) -> bool:
+    try:
+        return directory.domains.resolve(authority, place=place_of(OTHER_PATIENT_IDS_SEQUENCE)) == domain
+    except UnknownAuthority:
+        return False
+
+
+def _demographics(text: HeaderText, others: tuple[PatientIdentifier, ...]) -> Demographics:
+    mother = _name(text, PATIENT_MOTHER_BIRTH_NAME)
+    address = text.first(PATIENT_ADDRESS)
+    town = _ADDRESS_TOWN.search(address)
+    return Demographics(
+        names=_names(text),
+        birth_date=_birth_date(text),
+        sex=_sex(text),
+        address=address,
+        postal_code=town["code"] if town else "",
+        city=town["city"].strip() if town else "",
+        phones=text.all(PATIENT_TELEPHONE_NUMBERS),
+        national_id=_national_id(text, others),
+        mother_birth_name=(mother.birth or mother.name).family if mother else "",
+    )
+
+
+def _name(text: HeaderText, tag: int) -> ParsedName | None:
+    parsed = parse_person_name(text.first(tag))
+    for guess in parsed.guesses if parsed else ():
+        text.warn(tag, guess)
+    return parsed
+
+
+def _names(text: HeaderText) -> tuple[PersonName, ...]:
+    """A stated birth name makes PatientName the used one; otherwise nothing says which one it is."""
+    stated = _name(text, PATIENT_NAME)
+    birth = _name(text, PATIENT_BIRTH_NAME)
+    names: list[PersonName] = []
+    if birth is not None:
+        names.append(_with_use((birth.birth or birth.name), NameUse.BIRTH))
+        if stated is not None:
+            names.append(_with_use(stated.name, NameUse.USED))
+    elif stated is not None:
+        names.extend((stated.birth, stated.name) if stated.birth else (stated.name,))
+    return tuple(names)
+
+
+def _with_use(name: PersonName, use: NameUse) -> PersonName:
+    return PersonName(name.family, name.given, name.given_list, name.prefix, name.suffix, use)
+
+
+def _birth_date(text: HeaderText) -> PartialDate | None:
+    stated = text.first(PATIENT_BIRTH_DATE)
+    found = _calendar_date(stated)
+    if stated and found is None:
+        text.warn(PATIENT_BIRTH_DATE, "not a date (expected YYYYMMDD), ignored")
+    return PartialDate(found.year, found.month, found.day) if found else None
+
+
+def _calendar_date(stated: str) -> date | None:
+    """A DA, or its retired form with dots; anything else, the partial forms included, is no date."""
+    if not (stated.isascii() and (match := _DATE.fullmatch(stated))):
+        return None
+    year, month, day = (int(part) for part in match.groups() if part)
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+def _sex(text: HeaderText) -> str:
+    """M, F or U: DICOM's O (other) has no counterpart, and HL7's U arrives empty."""
+    stated = text.first(PATIENT_SEX).upper()
+    if stated not in ("M", "F", "O", "U", ""):
+        text.warn(PATIENT_SEX, "neither M, F nor O, read as unknown")
+    return stated if stated in ("M", "F", "") else "U"
+
+
+def _national_id(text: HeaderText, others: tuple[PatientIdentifier, ...]) -> str:
+    """The first INS: a header says nothing of its status, so it is only ever compared."""
+    matricules = [identifier.value for identifier in others if _is_ins(identifier)]
+    if not matricules:
+        return ""
+    text.warn(OTHER_PATIENT_IDS_SEQUENCE, "an INS without identity status is compared, never used as an INS")
+    if len(set(matricules)) > 1:
+        text.warn(OTHER_PATIENT_IDS_SEQUENCE, "several INS, the first is compared")
+    return matricules[0]
+
+
+def _event_time(text: HeaderText) -> datetime:
+    """When the identity was copied: the study's own date, else the nearest thing to it."""
+    zone = _zone(text)
+    for date_tag, time_tag in _MOMENTS:
+        stated = text.first(date_tag)
+        if not stated:
+            continue
+        day = _calendar_date(stated)
+        if day is None:
+            text.warn(date_tag, "not a date (expected YYYYMMDD), ignored")
+            continue
+        try:
+            return datetime.combine(day, _time_of_day(text, time_tag), zone).astimezone(UTC)
+        except OverflowError:
+            text.warn(date_tag, "outside the calendar, ignored")
+    text.warn(STUDY_DATE, "no date at all: taken as older than anything else")
+    return UNDATED
+
+
+def _time_of_day(text: HeaderText, tag: int) -> time:
+    stated = text.first(tag)
+    if not stated:
+        return time()
+    match = _TIME.fullmatch(stated) if stated.isascii() else None
+    try:
+        if match is not None:
+            return time(*(min(int(part), limit) for part, limit in zip(match.groups("0"), (99, 99, 59), strict=True)))
+    except ValueError:
+        pass
+    text.warn(tag, "not a time, midnight is taken")
+    return time()
+
+
+def _zone(text: HeaderText) -> tzinfo:
+    stated = text.first(TIMEZONE_OFFSET_FROM_UTC)
+    if not stated:
+        return _PARIS
+    match = _OFFSET.fullmatch(stated) if stated.isascii() else None
+    if match is None or int(match[2]) > 14 or int(match[3]) > 59:
+        text.warn(TIMEZONE_OFFSET_FROM_UTC, "not an offset from UTC, Paris time is taken")
+        return _PARIS
+    offset = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    return timezone(-offset if match[1] == "-" else offset)

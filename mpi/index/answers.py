@@ -1,0 +1,316 @@
+"""
+Answers: who is this person elsewhere, read from one consistent view and restricted to what may be seen.
+
+Pure reads over a unit of work; the registry opens it and audits the question.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mpi.identity.ins import NEVER_ANSWERED
+from mpi.identity.model import PatientIdentifier, RecordKey
+from mpi.identity.traits import Traits, normalise
+from mpi.index import golden
+from mpi.index.euid import native_euid, surrogate
+from mpi.index.events import Fact, FactKind
+from mpi.index.graph import LinkPolicy
+from mpi.index.intake import BLOCK_CAP
+from mpi.index.parties import Directory
+from mpi.index.ports import Membership, StoredRecord, UnitOfWork
+from mpi.index.resolution import Guest, GuestGroup, Host, Identity, Resolution, ResolutionStatus, group_guests
+from mpi.matching.blocking import blocking_keys
+from mpi.matching.decision import Decision
+from mpi.matching.model import MatchModel
+from mpi.matching.online import ScoredPair, score
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """One source record of an enterprise record, as an answer shows it."""
+
+    record: StoredRecord
+    identifier: PatientIdentifier
+    subsumed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LinkView:
+    """Why two members are together: an edge, or an assertion."""
+
+    left: RecordKey
+    right: RecordKey
+    score: ScoredPair | None
+    fact: Fact | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnterpriseRecord:
+    """
+    The person across domains.
+
+    Args:
+        euid: the current enterprise identifier.
+        asked: the one asked for, which may be retired into `euid`.
+        golden: survivorship view, each field with its provenance.
+        links: what holds the members together.
+        history: every membership its records ever had, oldest first.
+    """
+
+    euid: str
+    asked: str
+    members: tuple[MemberView, ...]
+    golden: Mapping[str, golden.GoldenField]
+    links: tuple[LinkView, ...]
+    history: tuple[tuple[RecordKey, Membership], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An enterprise record that an identity resembles, by its best member."""
+
+    euid: str
+    record: StoredRecord
+    score: ScoredPair
+
+
+class Answers:
+    """
+    Reads the index for a caller.
+
+    Args:
+        euid_secret: surrogate identifiers are derived with it.
+    """
+
+    def __init__(
+        self, directory: Directory, model: MatchModel, policy: LinkPolicy, euid_secret: bytes
+    ) -> None:
+        self._directory = directory
+        self._model = model
+        self._policy = policy
+        self._euid_secret = euid_secret
+
+    def cross_reference(
+        self,
+        uow: UnitOfWork,
+        key: RecordKey,
+        *,
+        targets: frozenset[str] | None,
+        visible: frozenset[str],
+        as_of: datetime | None,
+    ) -> tuple[PatientIdentifier, ...] | None:
+        members = self.answerable_set(uow, key, as_of=as_of)
+        if members is None:
+            return None
+        wanted = visible if targets is None else visible & targets
+        return tuple(
+            member.identifier
+            for member in members
+            if member.record.key != key and not member.subsumed and member.record.key.domain in wanted
+        )
+
+    def answerable_set(
+        self, uow: UnitOfWork, key: RecordKey, *, as_of: datetime | None = None
+    ) -> tuple[MemberView, ...] | None:
+        """The members of a record's set, protected ones left out; None when the record is not to be answered."""
+        record = uow.records.by_key(key)
+        if record is None or record.traits.attributes & NEVER_ANSWERED:
+            return None
+        euid = uow.memberships.euid_of(record.id, as_of=as_of)
+        if euid is None:
+            return None
+        members = self._members(uow, euid, as_of=as_of)
+        asked = next((member for member in members if member.record.id == record.id), None)
+        stated = any(member.record.first_event_time is not None for member in members)
+        if asked is None or not stated or (asked.subsumed and record.first_event_time is None):
+            return None
+        return tuple(member for member in members if not member.record.traits.attributes & NEVER_ANSWERED)
+
+    def _members(
+        self, uow: UnitOfWork, euid: str, *, as_of: datetime | None = None
+    ) -> tuple[MemberView, ...]:
+        records = uow.records.by_ids(uow.memberships.members(euid, as_of=as_of))
+        facts = uow.facts.standing([record.key for record in records.values()])
+        retired = {fact.right for fact in facts if fact.kind is FactKind.MERGED}
+        views = []
+        for record in sorted(records.values(), key=lambda r: r.key):
+            domain = self._directory.domains.get(record.key.domain)
+            if domain is not None:
+                identifier = PatientIdentifier(record.key.value, domain.authority, "PI")
+                views.append(MemberView(record, identifier, record.key in retired))
+        return tuple(views)
+
+    def enterprise_record(
+        self, uow: UnitOfWork, asked: str, *, visible: frozenset[str], as_of: datetime | None
+    ) -> EnterpriseRecord | None:
+        native = uow.records.by_native_euid(asked)
+        euid = uow.memberships.euid_of(native.id, as_of=as_of) if native else None
+        if native is None or euid is None:
+            return None
+        members = tuple(
+            member
+            for member in self._members(uow, euid, as_of=as_of)
+            if member.record.key.domain in visible and not member.record.traits.attributes & NEVER_ANSWERED
+        )
+        if not members:
+            return None
+        by_id = {member.record.id: member.record for member in members}
+        links = [
+            LinkView(by_id[e.left_id].key, by_id[e.right_id].key, e.score, None)
+            for e in uow.edges.touching(by_id)
+            if e.left_id in by_id and e.right_id in by_id
+        ]
+        keys = {record.key for record in by_id.values()}
+        links += [
+            LinkView(fact.left, fact.right, None, fact)
+            for fact in uow.facts.standing(keys)
+            if fact.is_positive and fact.left in keys and fact.right in keys
+        ]
+        stated = [
+            golden.Member(
+                record.key,
+                golden.current([(s.id, s.statement) for s in statements]),
+                record.traits.status,
+            )
+            for record in by_id.values()
+            if (statements := uow.records.statements(record.id))
+        ]
+        history = sorted(
+            ((record.key, item) for record in by_id.values() for item in uow.memberships.history(record.id)),
+            key=lambda entry: (entry[1].valid_from, entry[0]),
+        )
+        links.sort(key=lambda link: (link.left, link.right, link.fact is not None))
+        return EnterpriseRecord(
+            euid, asked, members, golden.golden_record(stated), tuple(links), tuple(history)
+        )
+
+    def find_candidates(self, uow: UnitOfWork, traits: Traits) -> tuple[Candidate, ...]:
+        pool = uow.records.candidates(blocking_keys(traits), excluding=None, block_cap=BLOCK_CAP)
+        scored = [
+            (record, result)
+            for record in pool.records
+            if not record.traits.attributes & NEVER_ANSWERED
+            and (result := score(self._model, traits, record.traits)).decision is not Decision.NON_LINK
+        ]
+        euid_of = uow.memberships.current([record.id for record, _ in scored])
+        best: dict[str, Candidate] = {}
+        for record, result in sorted(scored, key=lambda item: (-item[1].weight_bits, item[0].key)):
+            if record.id in euid_of:
+                best.setdefault(euid_of[record.id], Candidate(euid_of[record.id], record, result))
+        return tuple(best.values())
+
+    def resolve(
+        self, uow: UnitOfWork, identities: Sequence[Identity], *, visible: frozenset[str], consumer: str
+    ) -> tuple[Resolution, ...]:
+        held = self._held(uow, identities, visible)
+        guests = {
+            position: Guest(-1 - position, self._anchor(position, identity), normalise(identity.demographics))
+            for position, identity in enumerate(identities)
+            if position not in held
+        }
+        placed = self._place(uow, list(guests.values()), visible)
+        euid_at: dict[int, str] = dict(held)
+        euid_at.update({p: euid for p, g in guests.items() if (euid := placed[g.node_id].euid)})
+        sets = {euid: self._members(uow, euid) for euid in set(euid_at.values())}
+        same_euid: dict[str, list[int]] = {}
+        for position, euid in euid_at.items():
+            same_euid.setdefault(euid, []).append(position)
+        answers = []
+        for position in range(len(identities)):
+            own_euid = euid_at.get(position)
+            group = placed[guests[position].node_id] if position in guests else None
+            if own_euid is not None:
+                companions = same_euid[own_euid]
+                anchor = own_euid
+            else:
+                assert group is not None
+                companions = [-1 - node_id for node_id in group.guests]
+                anchor = min(guests[p].anchor for p in companions)
+            answers.append(
+                Resolution(
+                    suid=surrogate(self._euid_secret, consumer, anchor),
+                    euid=own_euid,
+                    status=group.status if group else ResolutionStatus.LINKED,
+                    probability=group.probability if group else 1.0,
+                    members=_visible_identifiers(sets.get(own_euid, ()) if own_euid else (), visible),
+                    companions=tuple(sorted(p for p in companions if p != position)),
+                )
+            )
+        return tuple(answers)
+
+    def _held(
+        self, uow: UnitOfWork, identities: Sequence[Identity], visible: frozenset[str]
+    ) -> dict[int, str]:
+        """Positions of the identities the index already holds, with their enterprise record."""
+        keys = {i.key for i in identities if i.key is not None and i.key.domain in visible}
+        records = {
+            key: record
+            for key, record in uow.records.by_keys(keys).items()
+            if record.first_event_time is not None and not record.traits.attributes & NEVER_ANSWERED
+        }
+        euids = uow.memberships.current([record.id for record in records.values()])
+        return {
+            position: euids[records[identity.key].id]
+            for position, identity in enumerate(identities)
+            if identity.key in records
+        }
+
+    def _place(
+        self, uow: UnitOfWork, guests: Sequence[Guest], visible: frozenset[str]
+    ) -> dict[int, GuestGroup]:
+        hosts: dict[int, StoredRecord] = {}
+        scores: dict[tuple[int, int], ScoredPair] = {}
+        by_block: dict[int, list[Guest]] = {}
+        traits_of: dict[int, Traits] = {}
+        for guest in guests:
+            traits_of[guest.node_id] = guest.traits
+            keys = blocking_keys(guest.traits)
+            pool = uow.records.candidates(keys, excluding=None, block_cap=BLOCK_CAP)
+            for record in pool.records:
+                if record.key.domain in visible and not record.traits.attributes & NEVER_ANSWERED:
+                    scored = score(self._model, guest.traits, record.traits)
+                    if scored.decision is not Decision.NON_LINK:
+                        hosts[record.id] = record
+                        scores[guest.node_id, record.id] = scored
+            for key in keys:
+                by_block.setdefault(key, []).append(guest)
+        pairs = {
+            (min(a.node_id, b.node_id), max(a.node_id, b.node_id))
+            for block in by_block.values()
+            for i, a in enumerate(block)
+            for b in block[i + 1 :]
+        }
+        for left, right in sorted(pairs):
+            scored = score(self._model, traits_of[left], traits_of[right])
+            if scored.decision is not Decision.NON_LINK:
+                scores[left, right] = scored
+        euid_of = uow.memberships.current(hosts)
+        traits_of.update({record_id: record.traits for record_id, record in hosts.items()})
+        return group_guests(
+            guests,
+            [Host(r.id, r.key, euid_of[r.id], r.traits) for r in hosts.values()],
+            scores,
+            policy=replace(self._policy, max_set_size=len(guests) + len(hosts) + 1),
+            contradicts=lambda a, b: score(self._model, traits_of[a], traits_of[b]).contradicts,
+        )
+
+    def _anchor(self, position: int, identity: Identity) -> str:
+        """What names an identity before anything is linked to it: its identifier, else its content."""
+        if identity.key is not None:
+            return native_euid(self._euid_secret, identity.key)
+        content = json.dumps(identity.demographics.to_json(), sort_keys=True)
+        return f"{hashlib.sha256(content.encode()).hexdigest()}-{position:04d}"
+
+
+def _visible_identifiers(
+    members: Sequence[MemberView], visible: frozenset[str]
+) -> tuple[PatientIdentifier, ...]:
+    return tuple(
+        member.identifier
+        for member in members
+        if not member.subsumed
+        and member.record.key.domain in visible
+        and not member.record.traits.attributes & NEVER_ANSWERED
+    )

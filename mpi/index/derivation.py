@@ -1,0 +1,199 @@
+"""
+Derivation: what the facts and edges around a change now mean, stored where it differs.
+
+Only the connected component that a change touches is derived again; the result is the one that
+deriving everything from nothing would give.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from mpi.identity.model import RecordKey
+from mpi.index import graph
+from mpi.index.events import Fact, FactKind
+from mpi.index.graph import Edge, LinkPolicy, Node
+from mpi.index.parties import Consumer
+from mpi.index.ports import StoredRecord, UnitOfWork
+from mpi.index.review import LIVE_STATES, TaskKey, TaskKind, TaskState, WantedTask
+from mpi.matching.decision import Decision
+from mpi.matching.model import MatchModel
+from mpi.matching.online import score
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What applying one instruction changed."""
+
+    records: tuple[int, ...]
+    moved: tuple[str, ...]
+    """Enterprise identifiers that gained or lost a record."""
+    linked: bool
+    tasks_opened: int
+    oversized_blocks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A connected part of the graph: the records inside, and every record its edges and facts name."""
+
+    inside: set[int]
+    records: dict[int, StoredRecord]
+    edges: tuple[Edge, ...]
+    facts: tuple[Fact, ...]
+
+    @property
+    def nodes(self) -> dict[int, Node]:
+        retired = {fact.right for fact in self.facts if fact.kind is FactKind.MERGED}
+        return {
+            record.id: Node(
+                record.id,
+                record.key,
+                record.native_euid,
+                record.first_event_time,
+                record.traits.qualified_ins,
+                record.key in retired,
+            )
+            for record in self.records.values()
+        }
+
+
+class Derivation:
+    """
+    Derives sets and tasks again, and stores what changed.
+
+    Args:
+        consumers: who is told when sets change.
+    """
+
+    def __init__(self, model: MatchModel, policy: LinkPolicy, consumers: Iterable[Consumer]) -> None:
+        self._model = model
+        self._policy = policy
+        self._consumers = tuple(consumers)
+
+    def recompute(
+        self, uow: UnitOfWork, seeds: Iterable[int], *, at: datetime, oversized: Collection[int] = ()
+    ) -> Effect:
+        """Derive again the sets and the tasks of the component the seeds touch, and store what changed."""
+        view = self.component(uow, seeds)
+        if not view.inside:
+            return Effect((), (), linked=False, tasks_opened=0)
+        nodes = view.nodes
+        derived = graph.partition(
+            [nodes[record_id] for record_id in sorted(view.inside)],
+            view.edges,
+            view.facts,
+            policy=self._policy,
+            contradicts=self._contradicts(view.records),
+        )
+        before = uow.memberships.current(nodes.keys())
+        moved: set[str] = set()
+        for record_id in sorted(view.inside):
+            euid = derived.euid_of[record_id]
+            if before.get(record_id) != euid:
+                uow.memberships.move(record_id, euid, at=at)
+                moved |= {euid, before.get(record_id, euid)}
+        euid_of = {**before, **derived.euid_of}
+        wanted = graph.wanted_tasks(nodes, derived, view.edges, view.facts, euid_of)
+        for record_id in oversized:
+            task = graph.oversized_block_task(record_id)
+            wanted[task.key] = task
+        opened = self._sync_tasks(uow, view.inside, wanted, at=at)
+        self._notify(uow, view, moved, at=at)
+        return Effect(tuple(sorted(view.inside)), tuple(sorted(moved)), linked=False, tasks_opened=opened)
+
+    def component(self, uow: UnitOfWork, seeds: Iterable[int]) -> Component:
+        """
+        The records reachable from the seeds by links and positive assertions, and what borders them.
+
+        Edges that only ask for a review do not extend the component, but their far ends are
+        loaded, because tasks name pairs of sets.
+        """
+        inside: set[int] = set()
+        edges: dict[tuple[int, int], Edge] = {}
+        facts: dict[int, Fact] = {}
+        records: dict[int, StoredRecord] = {}
+        frontier = set(seeds)
+        while frontier:
+            records.update(uow.records.by_ids(frontier - records.keys()))
+            inside |= frontier
+            reached: set[int] = set()
+            for edge in uow.edges.touching(frontier):
+                edges[edge.left_id, edge.right_id] = edge
+                if edge.score.decision is Decision.LINK:
+                    reached |= {edge.left_id, edge.right_id}
+            ends: set[RecordKey] = set()
+            for fact in uow.facts.standing([records[i].key for i in frontier]):
+                facts[fact.id] = fact
+                ends |= {fact.left, fact.right} if fact.is_positive else set()
+            known = {record.key for record in records.values()}
+            found = uow.records.by_keys(ends - known)
+            records.update({record.id: record for record in found.values()})
+            reached |= {record.id for record in records.values() if record.key in ends}
+            frontier = reached - inside
+        outside = {i for pair in edges for i in pair} - records.keys()
+        records.update(uow.records.by_ids(outside))
+        far = {key for fact in facts.values() for key in (fact.left, fact.right)} - {
+            r.key for r in records.values()
+        }
+        records.update({record.id: record for record in uow.records.by_keys(far).values()})
+        return Component(inside, records, tuple(edges.values()), tuple(facts.values()))
+
+    def _contradicts(self, records: Mapping[int, StoredRecord]) -> Callable[[int, int], bool]:
+        def ask(left: int, right: int) -> bool:
+            return score(self._model, records[left].traits, records[right].traits).contradicts
+
+        return ask
+
+    def _sync_tasks(
+        self,
+        uow: UnitOfWork,
+        inside: Collection[int],
+        wanted: Mapping[TaskKey, WantedTask],
+        *,
+        at: datetime,
+    ) -> int:
+        """Open what is newly asked, close what is no longer, touch nothing else. Returns how many opened."""
+        opened = 0
+        existing = {task.key: task for task in uow.reviews.touching(inside)}
+        for key, question in sorted(wanted.items()):
+            task = existing.get(key)
+            if task is None:
+                uow.reviews.open(question, at=at)
+                opened += 1
+            elif task.state not in LIVE_STATES:
+                uow.reviews.change(
+                    task.id,
+                    state=TaskState.OPEN,
+                    at=at,
+                    reason=question.reason,
+                    weight_bits=question.weight_bits,
+                )
+                opened += 1
+            elif (task.reason, task.weight_bits) != (question.reason, question.weight_bits):
+                uow.reviews.change(
+                    task.id,
+                    state=task.state,
+                    at=at,
+                    reason=question.reason,
+                    weight_bits=question.weight_bits,
+                    verdict=task.verdict,
+                    reviewer=task.reviewer,
+                    fact_id=task.fact_id,
+                )
+        for key, task in existing.items():
+            keep = key.kind is TaskKind.OVERSIZED_BLOCK
+            if task.state in LIVE_STATES and key not in wanted and not keep:
+                uow.reviews.change(task.id, state=TaskState.OBSOLETE, at=at)
+        return opened
+
+    def _notify(self, uow: UnitOfWork, view: Component, moved: Collection[str], *, at: datetime) -> None:
+        """One outbox row for each consumer that may see a domain whose sets changed."""
+        if not moved:
+            return
+        domains = {view.records[record_id].key.domain for record_id in view.inside}
+        for consumer in self._consumers:
+            if consumer.mllp and consumer.domains & domains:
+                uow.outbox.add(
+                    consumer=consumer.name, kind="pix_update", payload={"euids": sorted(moved)}, created_at=at
+                )

@@ -1,0 +1,156 @@
+"""The journal of received messages."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Row, Select, bindparam, func, insert, select, true, update
+
+from mpi.index.events import Envelope, MessageState, Protocol
+from mpi.index.ports import StoredMessage
+from mpi.store.session import Session
+from mpi.store.tables import INBOX
+
+MAX_SOURCE_LENGTH = 200
+"""A source nobody configured is whatever the sender claimed; longer claims are cut, `raw` has it all."""
+
+_INSERT = insert(INBOX)
+_SETTLE = update(INBOX).where(INBOX.c.id == bindparam("message_id"))
+_ALL = select(INBOX)
+_GET = _ALL.where(INBOX.c.id == bindparam("message_id"))
+_ORIGINAL = _ALL.where(INBOX.c.dedupe_digest == bindparam("digest"), INBOX.c.original.is_(true()))
+_COUNTS = select(INBOX.c.source, INBOX.c.state, func.count()).group_by(INBOX.c.source, INBOX.c.state)
+
+
+@lru_cache
+def _page(*, by_state: bool, by_source: bool) -> Select[Any]:
+    statement = _ALL.where(INBOX.c.id > bindparam("after")).order_by(INBOX.c.id).limit(bindparam("limit"))
+    if by_state:
+        statement = statement.where(INBOX.c.state == bindparam("state"))
+    if by_source:
+        statement = statement.where(INBOX.c.source == bindparam("source"))
+    return statement
+
+
+class SqlInbox:
+    """`ports.Inbox` on a database."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(
+        self,
+        envelope: Envelope,
+        *,
+        received_at: datetime,
+        state: MessageState,
+        place: str = "",
+        problem: str = "",
+        error: str = "",
+        warnings: Sequence[str] = (),
+        replay_of: int | None = None,
+        original: bool = True,
+    ) -> int:
+        return self._session.insert(
+            _INSERT,
+            {
+                "protocol": envelope.protocol.value,
+                "source": envelope.source[:MAX_SOURCE_LENGTH],
+                "application": envelope.application,
+                "facility": envelope.facility,
+                "control_id": envelope.control_id,
+                "content_hash": envelope.content_hash,
+                "event": envelope.event,
+                "dedupe_digest": _digest(envelope.dedupe_key) if envelope.dedupe_key else None,
+                "original": original,
+                "state": state.value,
+                "received_at": received_at,
+                "replay_of": replay_of,
+                "place": place,
+                "problem": problem,
+                "error": error,
+                "warnings": list(warnings),
+                "raw": envelope.raw,
+                "reply": b"",
+            },
+        )
+
+    def settle(
+        self,
+        message_id: int,
+        *,
+        state: MessageState,
+        place: str = "",
+        problem: str = "",
+        error: str = "",
+        warnings: Sequence[str] = (),
+        reply: bytes = b"",
+    ) -> None:
+        outcome: Mapping[str, Any] = {
+            "message_id": message_id,
+            "state": state.value,
+            "place": place,
+            "problem": problem,
+            "error": error,
+            "warnings": list(warnings),
+            "reply": reply,
+        }
+        if not self._session.change(_SETTLE, outcome):
+            raise LookupError("no such message")
+
+    def original(self, dedupe_key: str) -> StoredMessage | None:
+        if not dedupe_key:
+            return None
+        row = self._session.first(_ORIGINAL, {"digest": _digest(dedupe_key)})
+        return _message(row) if row else None
+
+    def get(self, message_id: int) -> StoredMessage | None:
+        row = self._session.first(_GET, {"message_id": message_id})
+        return _message(row) if row else None
+
+    def page(
+        self, *, state: MessageState | None = None, source: str | None = None, after: int = 0, limit: int = 50
+    ) -> list[StoredMessage]:
+        parameters: dict[str, Any] = {"after": after, "limit": limit}
+        if state is not None:
+            parameters["state"] = state.value
+        if source is not None:
+            parameters["source"] = source[:MAX_SOURCE_LENGTH]
+        statement = _page(by_state=state is not None, by_source=source is not None)
+        return [_message(row) for row in self._session.rows(statement, parameters)]
+
+    def counts(self) -> dict[str, dict[MessageState, int]]:
+        counts: dict[str, dict[MessageState, int]] = {}
+        for source, state, count in self._session.rows(_COUNTS):
+            counts.setdefault(source, dict.fromkeys(MessageState, 0))[MessageState(state)] = count
+        return counts
+
+
+def _digest(dedupe_key: str) -> str:
+    return hashlib.sha256(dedupe_key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _message(row: Row[Any]) -> StoredMessage:
+    return StoredMessage(
+        id=row.id,
+        envelope=Envelope(
+            protocol=Protocol(row.protocol),
+            source=row.source,
+            application=row.application,
+            facility=row.facility,
+            control_id=row.control_id,
+            content_hash=row.content_hash,
+            raw=row.raw,
+            event=row.event,
+        ),
+        received_at=row.received_at,
+        state=MessageState(row.state),
+        place=row.place,
+        problem=row.problem,
+        error=row.error,
+        reply=row.reply,
+        warnings=tuple(row.warnings),
+        replay_of=row.replay_of,
+    )

@@ -1,0 +1,126 @@
+"""
+One transaction on one connection: where driver errors become StoreError, and nowhere else.
+
+A repository runs statements through `Session` and never sees the driver.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Executable, Insert, Row
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+
+from mpi.errors import StoreError
+
+_Result = TypeVar("_Result")
+Parameters = Mapping[str, Any]
+
+
+def guarded(action: Callable[[], _Result]) -> _Result:
+    """
+    Run something that talks to the database.
+
+    Raises:
+        StoreError: the database refused, is away, or did not answer. The driver's own error is
+            not chained: its text may hold what was being written.
+    """
+    try:
+        return action()
+    except SQLAlchemyError as error:
+        failure = _failure(error)
+    raise failure
+
+
+def _failure(error: SQLAlchemyError) -> Exception:
+    cause = error.orig if isinstance(error, StatementError) else None
+    if cause is not None and not isinstance(error, DBAPIError):
+        return cause if isinstance(cause, Exception) else StoreError(type(error).__name__)  # a caller's bad argument
+    code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
+    return StoreError(f"the store failed: {code or type(cause or error).__name__}")
+
+
+class Session:
+    """
+    A transaction that has begun.
+
+    After a statement failed outside a savepoint, it can only be rolled back: PostgreSQL insists,
+    and both databases must behave alike.
+    """
+
+    def __init__(self, connection: Connection, *, writes: bool) -> None:
+        self._connection = connection
+        self._writes = writes
+        self._over = False
+        self._failed = False
+        self.undone = 0
+        """How many savepoints were rolled back: what was remembered of the database may be gone."""
+
+    def rows(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[Row[Any]]:
+        """Every row of a query."""
+        return self._run(lambda: self._connection.execute(statement, parameters).all())
+
+    def first(self, statement: Executable, parameters: Parameters | None = None) -> Row[Any] | None:
+        """The first row of a query, if there is one."""
+        return self._run(lambda: self._connection.execute(statement, parameters).first())
+
+    def insert(self, statement: Insert, parameters: Parameters) -> int:
+        """Insert one row and return its number."""
+        key = self._run(lambda: self._connection.execute(statement, parameters).inserted_primary_key)
+        return int(key[0])  # type: ignore[index]  # an insert of one row always has it
+
+    def change(self, statement: Executable, parameters: Parameters | Sequence[Parameters]) -> int:
+        """Run a write and return how many rows it met."""
+        return self._run(lambda: self._connection.execute(statement, parameters).rowcount)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part that an exception undoes alone. A failed statement in it fails the whole part."""
+        failed_before = self._failed
+        nested = self._run(self._connection.begin_nested)
+        try:
+            yield
+            if self._failed:
+                raise StoreError("a statement of this part failed")
+            self._run(nested.commit)
+        except BaseException:
+            if nested.is_active:
+                self._run(nested.rollback)
+            self._failed = failed_before
+            self.undone += 1
+            raise
+
+    def commit(self) -> None:
+        """
+        Make everything durable.
+
+        Raises:
+            StoreError: it is not, or nobody knows.
+        """
+        self._check_open()
+        if not self._writes:
+            raise StoreError("a reader keeps nothing")
+        if self._failed:
+            raise StoreError("a statement of this unit of work failed")
+        try:
+            guarded(self._connection.commit)
+        finally:
+            self._over = True
+
+    def close(self) -> None:
+        """End the transaction, undoing what was not committed, and give the connection back."""
+        self._over = True
+        with suppress(SQLAlchemyError):  # nothing is kept either way, and the first error says more
+            self._connection.close()
+
+    def _run(self, action: Callable[[], _Result]) -> _Result:
+        self._check_open()
+        try:
+            return guarded(action)
+        except StoreError:
+            self._failed = True
+            raise
+
+    def _check_open(self) -> None:
+        if self._over:
+            raise RuntimeError("this unit of work is over")

@@ -1,0 +1,158 @@
+"""
+Fit the default model on one synthetic federation and judge it on another.
+
+    python tests/benchmarks/train_default_model.py --write
+
+The judging federation differs in seed, in rates and in the operators of error. Takes a few minutes.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mpi.identity.traits import Traits, normalise
+from mpi.matching.decision import Decision
+from mpi.matching.estimation import candidate_pairs, estimate
+from mpi.matching.evaluation import Interval, PairMeasures
+from mpi.matching.model import MatchModel
+from mpi.matching.online import score
+from mpi_synthetic import JUDGING, TUNING, Federation, Person, generate
+
+MODEL = Path(__file__).parents[2] / "mpi" / "matching" / "models" / "default.json"
+TRAINING_SEED, JUDGING_SEED = 4711, 20260101
+
+
+@dataclass
+class Judged:
+    """What became of the pairs of one federation."""
+
+    records: int = 0
+    true_pairs: int = 0
+    candidates: int = 0
+    true_candidates: int = 0
+    decided: Counter[tuple[Decision, bool]] = field(default_factory=Counter)
+    relations: Counter[tuple[str, Decision]] = field(default_factory=Counter)
+    guards: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    contradicted: int = 0
+    calibration: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def found(self, *decisions: Decision) -> PairMeasures:
+        """Pairs decided so, against the true pairs among the candidates."""
+        true = sum(self.decided[decision, True] for decision in decisions)
+        false = sum(self.decided[decision, False] for decision in decisions)
+        return PairMeasures(true, false, self.true_candidates - true)
+
+
+def relation(left: Person, right: Person) -> str:
+    """How two different people are related, as far as it makes linkage hard."""
+    same_day = left.birth_date == right.birth_date
+    if same_day and left.twin and right.twin and left.mother_birth_name == right.mother_birth_name:
+        return "twins"
+    if left.birth_family == right.birth_family and left.given_names[0] == right.given_names[0]:
+        return "homonyms born the same day" if same_day else "homonyms"
+    if left.mother_id and left.mother_id == right.mother_id:
+        return "siblings"
+    return "same household" if left.household == right.household else "strangers"
+
+
+def judge(model: MatchModel, federation: Federation, show: int = 0) -> Judged:
+    """Decide every candidate pair of a federation and compare with the truth."""
+    stated = federation.records
+    traits = [normalise(record.demographics) for record in stated]
+    people = {person.person_id: person for person in federation.people}
+    per_person = Counter(record.person_id for record in stated)
+    out = Judged(records=len(stated), true_pairs=sum(n * (n - 1) // 2 for n in per_person.values()))
+    for left, right in sorted(candidate_pairs(traits)):
+        same = stated[left].person_id == stated[right].person_id
+        pair = score(model, traits[left], traits[right])
+        out.candidates += 1
+        out.true_candidates += same
+        out.decided[pair.decision, same] += 1
+        out.contradicted += same and pair.contradicts
+        if not pair.guards:
+            out.calibration[min(int(pair.probability * 10), 9)].append(pair.probability - same)
+        for name in pair.guards:
+            out.guards[name, same] += 1
+        if not same and (one := people.get(stated[left].person_id)) and (two := people.get(stated[right].person_id)):
+            out.relations[relation(one, two), pair.decision] += 1
+        wrong = (not same and pair.decision is Decision.LINK) or (same and pair.decision is Decision.NON_LINK)
+        if wrong and show:
+            show -= 1
+            print(same, pair.decision, f"{pair.weight_bits:.1f}", pair.guards, pair.evidence)
+            print("   ", traits[left].to_json())
+            print("   ", traits[right].to_json())
+    return out
+
+
+def text(share: Interval) -> str:
+    return f"{share.value:.5f} [{share.low:.5f}, {share.high:.5f}]"
+
+
+def report(judged: Judged) -> str:
+    """The figures, one a line."""
+    links = judged.found(Decision.LINK)
+    kept = judged.found(Decision.LINK, Decision.REVIEW)
+    reviews = judged.decided[Decision.REVIEW, True] + judged.decided[Decision.REVIEW, False]
+    errors = [abs(error) for bucket in judged.calibration.values() for error in bucket]
+    gaps = sum(abs(sum(bucket)) for bucket in judged.calibration.values())
+    lines = [
+        f"records {judged.records}, true pairs {judged.true_pairs}, candidates {judged.candidates}",
+        f"recall of blocking          {judged.true_candidates / judged.true_pairs:.5f}",
+        f"precision of links          {text(links.precision)} ({links.false_positives} wrong)",
+        f"recall of links             {text(links.recall)}",
+        f"recall of links and reviews {text(kept.recall)}",
+        f"reviews                     {reviews} ({judged.decided[Decision.REVIEW, True]} true): "
+        f"{reviews / judged.candidates:.4f} of candidates, {reviews / judged.records:.4f} a record",
+        f"true pairs that contradict  {judged.contradicted}",
+        f"calibration error, unguarded candidates {gaps / max(len(errors), 1):.5f}",
+    ]
+    for name in sorted({name for name, _ in judged.relations}):
+        row = ", ".join(f"{decision} {judged.relations[name, decision]}" for decision in Decision)
+        lines.append(f"  {name}: {row}")
+    for name in sorted({name for name, _ in judged.guards}):
+        lines.append(f"  guard {name}: one person {judged.guards[name, True]}, two {judged.guards[name, False]}")
+    return "\n".join(lines)
+
+
+def traits_of(federation: Federation) -> list[Traits]:
+    return [normalise(record.demographics) for record in federation.records]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Fit, judge, and with --write replace the model file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--persons", type=int, default=16_000)
+    parser.add_argument("--judging-persons", type=int, default=12_000)
+    parser.add_argument("--random-pairs", type=int, default=1_000_000)
+    parser.add_argument("--version", default="default-1")
+    parser.add_argument("--write", action="store_true", help="replace the model in the package")
+    parser.add_argument("--no-training", action="store_true", help="judge the model in the package")
+    parser.add_argument("--show", type=int, default=0, help="print so many wrong decisions (synthetic people)")
+    asked = parser.parse_args(arguments)
+    if asked.no_training:
+        model = MatchModel.default()
+    else:
+        started = time.perf_counter()
+        model = estimate(
+            traits_of(generate(asked.persons, seed=TRAINING_SEED, profile=TUNING)),
+            version=asked.version,
+            random_pairs=asked.random_pairs,
+            metadata={"population": f"synthetic, profile tuning, {asked.persons} people, seed {TRAINING_SEED}"},
+        )
+        print(f"fitted in {time.perf_counter() - started:.0f} s")
+        if asked.write:
+            MODEL.write_text(json.dumps(model.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(model.version, model.digest[:12], f"prior {model.prior_bits:.2f}", model.thresholds)
+    for levels in model.evidence:
+        print("  ", levels[0].trait, ", ".join(f"{level.level} {level.bits:+.1f}" for level in levels[1:]))
+    print(dict(model.metadata))
+    print(report(judge(model, generate(asked.judging_persons, seed=JUDGING_SEED, profile=JUDGING), asked.show)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
