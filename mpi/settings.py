@@ -71,6 +71,7 @@ class SourceSettings(_Section):
     application: str = Field("", description="MSH-3 of what it sends")
     facility: str = Field("", description="MSH-4 of what it sends")
     aet: str = Field("", description="DICOM application entity title, for PACS and modalities")
+    qido: str = Field("", description="DICOMweb address of its archive; not harvested by this version")
     feeds: list[str] = Field(
         min_length=1, description="Namespaces of the domains it may state identities for"
     )
@@ -82,7 +83,8 @@ class ConsumerSettings(_Section):
     application: str = Field(description="MSH-3 of its queries")
     facility: str = Field(description="MSH-4 of its queries")
     domains: list[str] = Field(description="Namespaces it may see and is told about")
-    mllp: str = Field("", description="host:port its notifications go to")
+    mllp: str = Field("", description="host:port its notifications go to; kept, not yet sent, by this version")
+    webhook: str = Field("", description="https address its notifications go to; not yet used by this version")
 
 
 class LinkSettings(_Section):
@@ -132,6 +134,13 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Environment over file; `load` names the file through `model_config`."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    def not_served_yet(self) -> list[str]:
+        """Keys that are set and that this version does not act on."""
+        keys = [f"sources.{s.name}.qido" for s in self.sources if s.qido]
+        return keys + [
+            f"consumers.{c.name}.{key}" for c in self.consumers for key in ("mllp", "webhook") if getattr(c, key)
+        ]
 
     def directory(self) -> Directory:
         """

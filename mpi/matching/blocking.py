@@ -35,8 +35,17 @@ def _family_codes(traits: Traits) -> tuple[str, ...]:
 
 @lru_cache(maxsize=200_000)
 def _given_codes_of(name: str) -> tuple[str, ...]:
-    """First word, then the words joined: JEAN PIERRE meets JEAN and JEANPIERRE."""
-    codes = (soundex2(name.split(" ", 1)[0]), soundex2(name.replace(" ", "")))
+    """
+    First word, the words joined, the words without particles.
+
+    JEAN PIERRE meets JEAN and JEANPIERRE; ABD EL KADER meets itself as a family name.
+    """
+    core = without_particles(name)
+    codes = (
+        soundex2(name.split(" ", 1)[0]),
+        soundex2(name.replace(" ", "")),
+        soundex2(core.replace(" ", "")),
+    )
     return tuple(dict.fromkeys(code for code in codes if code))
 
 

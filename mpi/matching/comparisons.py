@@ -179,10 +179,20 @@ def _family_cross_exact(left: Traits, right: Traits) -> bool:
 
 
 def _order_swapped(left: Traits, right: Traits) -> bool:
+    """Each one's family name is the other's given name: one of the two to the letter, the other nearly."""
     left_given, right_given = first_given(left), first_given(right)
     if not left_given or not right_given or left_given == right_given:
         return False
-    return right_given in _families(left) and left_given in _families(right)
+    lefts, rights = _families(left), _families(right)
+    if right_given in lefts:
+        return any(_swapped_name(left_given, name) for name in rights)
+    if left_given in rights:
+        return any(_swapped_name(right_given, name) for name in lefts)
+    return False
+
+
+def _swapped_name(given: str, family: str) -> bool:
+    return given == family or _one_edit(given, family) or _jaro_winkler_at_least(given, family, 0.9)
 
 
 def _two_women(left: Traits, right: Traits) -> bool:
@@ -244,7 +254,7 @@ def _given_missing(left: Traits, right: Traits) -> bool:
 
 def _swap_spoke(left: Traits, right: Traits) -> bool:
     """Whether the swap already spoke for the given name, on the family name's ladder."""
-    return _order_swapped(left, right) and not _family_cross_exact(left, right)
+    return not _family_cross_exact(left, right) and _order_swapped(left, right)
 
 
 def _given_list_exact(left: Traits, right: Traits) -> bool:
@@ -295,6 +305,15 @@ def _given_near(left: Traits, right: Traits) -> bool:
     return _one_edit(a, b) or _jaro_winkler_at_least(a, b, 0.9)
 
 
+def _given_alike(left: Traits, right: Traits) -> bool:
+    """Two slips, or one sound: HOURIA and HWRIA. Too little to link on, too much to call different."""
+    a, b = first_given(left), first_given(right)
+    if min(len(a), len(b)) >= 5 and DamerauLevenshtein.distance(a, b, score_cutoff=2) <= 2:
+        return True
+    code = soundex2(_joined(a))
+    return len(code) > 1 and code == soundex2(_joined(b))
+
+
 GIVEN_NAME = Comparison(
     "given_name",
     _given_missing,
@@ -306,6 +325,7 @@ GIVEN_NAME = Comparison(
         Level("variant", _given_variant),
         Level("partial", _given_partial),
         Level("near", _given_near),
+        Level("alike", _given_alike),
         Level("different", _otherwise),
     ),
 )

@@ -70,7 +70,11 @@ def _date_and_given(traits: Traits) -> tuple[str, ...] | None:
 
 def _date_and_family(traits: Traits) -> tuple[str, ...] | None:
     date = traits.birth_date
-    return (str(date), traits.birth_name) if date is not None and date.day is not None and traits.birth_name else None
+    return (
+        (str(date), traits.birth_name)
+        if date is not None and date.day is not None and traits.birth_name
+        else None
+    )
 
 
 def _both_names(traits: Traits) -> tuple[str, ...] | None:
@@ -164,8 +168,9 @@ def fit_m(
     free = [at for at, comparison in enumerate(COMPARISONS) if comparison.trait not in fixed]
     m = list(start) if start is not None else [_first_guess(len(c.levels)) for c in COMPARISONS]
     share, steps = 0.5, 0
-    expected = [np.zeros(len(comparison.levels)) for comparison in COMPARISONS]
-    for steps in range(1, max_steps + 1):
+    expected: list[Probabilities] = [np.zeros(len(comparison.levels)) for comparison in COMPARISONS]
+    while steps < max_steps:
+        steps += 1
         log_odds = np.full(len(counts), math.log(share / (1 - share)))
         for at in free:
             weights = np.concatenate(([0.0], np.log(m[at] / u[at])))
@@ -173,7 +178,7 @@ def fit_m(
         matches = counts / (1 + np.exp(-np.clip(log_odds, -500, 500)))
         for at in free:
             seen = np.bincount(vectors[:, at], weights=matches, minlength=len(m[at]) + 1)
-            expected[at] = seen[1:]
+            expected[at] = seen[1:].astype(np.float64)
             smoothed = expected[at] + SMOOTHING_PAIRS
             m[at] = smoothed / smoothed.sum()
         before, share = share, float(np.clip(matches.sum() / counts.sum(), 1e-9, 1 - 1e-9))
@@ -345,7 +350,9 @@ def estimate(
     parameters = _parameters(combine(fits), u)
     histogram, capped = _candidate_vectors(records)
     unscaled = MatchModel("unscaled", 0.0, parameters, Thresholds(0.0, 0.0))
-    evidence = {vector: math.fsum(e.bits for e in unscaled.evidence_of(vector)) for vector in histogram | capped}
+    evidence = {
+        vector: math.fsum(e.bits for e in unscaled.evidence_of(vector)) for vector in histogram | capped
+    }
     prior, expected = _prior(evidence, histogram + capped, len(records))
     weighted = [
         (prior + evidence[vector], float(count), is_capped)
@@ -369,11 +376,14 @@ def estimate(
     )
 
 
-def _parameters(m: Sequence[Probabilities], u: Sequence[Probabilities]) -> dict[str, dict[str, LevelParameters]]:
+def _parameters(
+    m: Sequence[Probabilities], u: Sequence[Probabilities]
+) -> dict[str, dict[str, LevelParameters]]:
     return {
         comparison.trait: {
             level.name: LevelParameters(
-                float(f"{m[POSITION[comparison.trait]][at]:.6g}"), float(f"{u[POSITION[comparison.trait]][at]:.6g}")
+                float(f"{m[POSITION[comparison.trait]][at]:.6g}"),
+                float(f"{u[POSITION[comparison.trait]][at]:.6g}"),
             )
             for at, level in enumerate(comparison.levels)
         }
@@ -393,7 +403,9 @@ def _candidate_vectors(records: Sequence[Traits]) -> tuple[Histogram, Histogram]
     return free, capped
 
 
-def _prior(evidence: Mapping[ComparisonVector, float], counts: Histogram, records: int) -> tuple[float, float]:
+def _prior(
+    evidence: Mapping[ComparisonVector, float], counts: Histogram, records: int
+) -> tuple[float, float]:
     """The prior in bits at its fixed point, and the matches it expects."""
     everything = records * (records - 1) / 2
     bits = prior_bits(1 / records)

@@ -34,6 +34,7 @@ _LEVELS: dict[str, dict[str, tuple[str, str]]] = {
         "variant": ("variante ou diminutif du même prénom", "variant or short form of one given name"),
         "partial": ("prénom composé partiel ou initiale", "part of a compound given name, or an initial"),
         "near": ("prénom proche à l'écrit", "given name close in writing"),
+        "alike": ("prénom ressemblant", "given name somewhat alike"),
         "different": ("prénoms différents", "different given names"),
     },
     "birth_date": {
@@ -142,6 +143,10 @@ _GUARDS: dict[str, tuple[str, str]] = {
     "sex_and_given_name": (
         "plafonné à la revue : sexe et prénom différents",
         "capped at review: sex and given name both differ",
+    ),
+    "uncorroborated": (
+        "plafonné à la revue : un trait ne concorde qu'à peu près, ou diffère, et rien d'autre ne confirme",
+        "capped at review: a trait agrees only nearly, or differs, and nothing else confirms",
     ),
     "insufficient_evidence": (
         "plafonné à la revue : il faut un nom, un prénom et une date de naissance concordants, ou un INS",

@@ -39,8 +39,10 @@ class Guard:
 _FAMILY, _GIVEN, _DATE = POSITION["family_name"], POSITION["given_name"], POSITION["birth_date"]
 _SEX, _PLACE, _HOME, _INS = POSITION["sex"], POSITION["birth_place"], POSITION["residence"], POSITION["ins"]
 _PHONE, _EMAIL, _NATIONAL = POSITION["phone"], POSITION["email"], POSITION["national_id"]
+_MOTHER = POSITION["mother_birth_name"]
 
 _FAMILY_SAME = level_numbers("family_name", "birth_exact", "cross_exact")
+_FAMILY_LOOSE = level_numbers("family_name", "jaro_winkler", "phonetic", "different_women", "different")
 _FAMILY_SWAPPED = level_numbers("family_name", "order_swapped")
 _FAMILY_AGREES = _FAMILY_SAME | level_numbers(
     "family_name", "order_swapped", "part_of", "one_edit", "jaro_winkler", "phonetic"
@@ -48,6 +50,7 @@ _FAMILY_AGREES = _FAMILY_SAME | level_numbers(
 _FAMILY_DIFFERS = level_numbers("family_name", "different", "different_women")
 _GIVEN_SAME = level_numbers("given_name", "list_exact", "exact", "exact_others_differ")
 _GIVEN_AGREES = _GIVEN_SAME | level_numbers("given_name", "in_list", "variant", "partial", "near")
+_GIVEN_LOOSE = level_numbers("given_name", "in_list", "partial", "alike", "different")
 _GIVEN_DIFFERS = level_numbers("given_name", "different")
 _DATE_SAME = level_numbers("birth_date", "exact", "exact_default")
 _DATE_AGREES = _DATE_SAME | level_numbers("birth_date", "day_month_swap", "one_digit", "year_off")
@@ -60,6 +63,11 @@ _PHONE_SAME, _EMAIL_SAME = level_numbers("phone", "in_common"), level_numbers("e
 _NATIONAL_SAME = level_numbers("national_id", "same")
 _INS_SAME = level_numbers("ins", "same", "same_other_birth_date")
 _INS_DIFFERS = level_numbers("ins", "different")
+
+_MOTHER_AGREES = level_numbers("mother_birth_name", "exact", "near")
+_PLACE_DIFFERS = level_numbers("birth_place", "same_department", "different")
+_HOME_DIFFERS = level_numbers("residence", "same_department", "different")
+_PHONE_DIFFERS, _EMAIL_DIFFERS = level_numbers("phone", "different"), level_numbers("email", "different")
 
 _HOMONYMS = frozenset({IdentityAttribute.HOMONYM, IdentityAttribute.HOMONYM_SUSPECTED})
 
@@ -95,8 +103,8 @@ def _born_together(vector: ComparisonVector) -> bool:
 
 
 def _twins(left: Traits, right: Traits, vector: ComparisonVector) -> bool:
-    if not _born_together(vector) or vector[_INS] in _INS_SAME:
-        return False
+    if not _born_together(vector) or vector[_INS] in _INS_SAME or vector[_EMAIL] in _EMAIL_SAME:
+        return False  # a number or a mailbox in common speaks for one person under two given names
     if vector[_GIVEN] in _GIVEN_DIFFERS:
         return True
     if vector[_GIVEN] in _GIVEN_SAME:
@@ -128,13 +136,39 @@ def _default_date(_left: Traits, _right: Traits, vector: ComparisonVector) -> bo
     """A date written for want of the true one proves nothing: something besides names must agree."""
     if vector[_DATE] not in _DATE_ON_DEFAULT:
         return False
-    return not (
-        vector[_INS] in _INS_SAME
-        or vector[_NATIONAL] in _NATIONAL_SAME
-        or vector[_PHONE] in _PHONE_SAME
-        or vector[_EMAIL] in _EMAIL_SAME
-        or vector[_PLACE] in _PLACE_SAME
+    return not _corroborated(vector)
+
+
+def _corroborated(vector: ComparisonVector) -> bool:
+    """Whether something besides names, birth date and sex agrees."""
+    return (
+        vector[_PLACE] in _PLACE_SAME
         or vector[_HOME] in _HOME_SAME
+        or vector[_PHONE] in _PHONE_SAME
+        or vector[_INS] in _INS_SAME
+        or vector[_EMAIL] in _EMAIL_SAME
+        or vector[_NATIONAL] in _NATIONAL_SAME
+        or vector[_MOTHER] in _MOTHER_AGREES
+    )
+
+
+def _uncorroborated(_left: Traits, _right: Traits, vector: ComparisonVector) -> bool:
+    """
+    Homonyms and twins look like this: names or date agree loosely, or something disagrees.
+
+    Names and a birth date that agree, but for a slip of the pen in a name, stand alone only while
+    nothing speaks against them: two people of one name born on one day are told apart by where
+    they were born, live and answer the phone.
+    """
+    if _corroborated(vector):
+        return False
+    if vector[_FAMILY] in _FAMILY_LOOSE or vector[_GIVEN] in _GIVEN_LOOSE or vector[_DATE] not in _DATE_SAME:
+        return True
+    return (
+        vector[_PLACE] in _PLACE_DIFFERS
+        or vector[_HOME] in _HOME_DIFFERS
+        or vector[_PHONE] in _PHONE_DIFFERS
+        or vector[_EMAIL] in _EMAIL_DIFFERS
     )
 
 
@@ -186,6 +220,7 @@ GUARDS: tuple[Guard, ...] = (
     Guard("unreliable_identity", Effect.CAP_AT_REVIEW, _unreliable_identity),
     Guard("homonym", Effect.CAP_AT_REVIEW, _homonym),
     Guard("sex_and_given_name", Effect.CAP_AT_REVIEW, _sex_and_given_name),
+    Guard("uncorroborated", Effect.CAP_AT_REVIEW, _uncorroborated),
     Guard("insufficient_evidence", Effect.CAP_AT_REVIEW, _insufficient_evidence),
 )
 """In the order they are named in a scored pair."""

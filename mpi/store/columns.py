@@ -148,7 +148,7 @@ class Among(FunctionElement[bool]):
 @compiles(Among, "sqlite")
 def _among_on_sqlite(element: Among, compiler: SQLCompiler, **options: Any) -> str:
     column, numbers = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({numbers}))"
+    return f"{column} IN (SELECT value FROM json_each({numbers}))"  # noqa: S608  names and placeholders only
 
 
 @compiles(Among, "postgresql")
@@ -171,12 +171,12 @@ class AmongKeys(FunctionElement[bool]):
 @compiles(AmongKeys, "sqlite")
 def _among_keys_on_sqlite(element: AmongKeys, compiler: SQLCompiler, **options: Any) -> str:
     domain, value, keys = (compiler.process(clause, **options) for clause in element.clauses)
-    listed = f"SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each({keys})"
+    listed = f"SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each({keys})"  # noqa: S608
     return f"({domain}, {value}) IN ({listed})"
 
 
 @compiles(AmongKeys, "postgresql")
 def _among_keys_on_postgresql(element: AmongKeys, compiler: SQLCompiler, **options: Any) -> str:
     domain, value, keys = (compiler.process(clause, **options) for clause in element.clauses)
-    listed = f"SELECT pair ->> 0, pair ->> 1 FROM json_array_elements(CAST({keys} AS json)) AS pair"
+    listed = f"SELECT pair ->> 0, pair ->> 1 FROM json_array_elements(CAST({keys} AS json)) AS pair"  # noqa: S608
     return f"({domain}, {value}) IN ({listed})"

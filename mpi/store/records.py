@@ -1,8 +1,248 @@
 """Source records, their statements, and the blocking keys by which they are found again."""
 
 import secrets
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from itertools import batched
 from typing import Any
+
+from sqlalchemy import Row, Select, bindparam, delete, insert, literal, select, union_all, update
+
+from mpi.identity.model import (
+    AssigningAuthority,
+    Demographics,
+    PatientIdentifier,
+    RecordKey,
+    SourceRecord,
+    Witness,
+)
+from mpi.identity.traits import Traits
+from mpi.index.ports import Candidates, StoredRecord, StoredStatement
+from mpi.store.columns import Among, AmongKeys
+from mpi.store.session import Session
+from mpi.store.tables import BLOCKING_KEY, SOURCE_RECORD, STATEMENT
+
+_KEYS_PER_STATEMENT = 100
+"""SQLite joins at most 500 queries in one; a record has a dozen keys."""
+
+_R, _S, _B = SOURCE_RECORD.c, STATEMENT.c, BLOCKING_KEY.c
+_ALL = select(
+    _R.id, _R.domain, _R.value, _R.native_euid, _R.fold_token, _R.first_event_time, _R.traits, _R.demographics
+)
+_BY_KEY = _ALL.where(_R.domain == bindparam("domain"), _R.value == bindparam("value"))
+_BY_KEYS = _ALL.where(AmongKeys(_R.domain, _R.value, "keys")).order_by(_R.id)
+_BY_IDS = _ALL.where(Among(_R.id, "ids")).order_by(_R.id)
+_BY_NATIVE_EUID = _ALL.where(_R.native_euid == bindparam("euid"))
+_ALL_IDS = select(_R.id).order_by(_R.id)
+_INSERT = insert(SOURCE_RECORD)
+_SAVE = update(SOURCE_RECORD).where(_R.id == bindparam("record_id"))
+_INSERT_STATEMENT = insert(STATEMENT)
+_STATEMENTS = (
+    select(_S.id, _S.record_id, _S.message_id, _S.event_time, _S.recorded_at, _S.stated, _R.domain, _R.value)
+    .join(SOURCE_RECORD, _R.id == _S.record_id)
+    .where(_S.record_id == bindparam("record_id"))
+    .order_by(_S.id)
+)
+_KEYS_OF = select(_B.key).where(_B.record_id == bindparam("record_id"))
+_INSERT_KEY = insert(BLOCKING_KEY)
+_DELETE_KEY = delete(BLOCKING_KEY).where(
+    _B.record_id == bindparam("of_record"), _B.key == bindparam("of_key")
+)
+
+
+@lru_cache
+def _holders(count: int) -> Select[Any]:
+    """The records that hold each of `count` keys, at most `enough` of them for each key."""
+    blocks = [
+        select(literal(place).label("place"), _B.record_id)
+        .where(_B.key == bindparam(f"key_{place}", type_=_B.key.type))
+        .limit(bindparam("enough"))
+        .subquery()
+        for place in range(count)
+    ]
+    holders = union_all(*(select(block.c.place, block.c.record_id) for block in blocks)).subquery()
+    return select(holders.c.place, holders.c.record_id)
+
+
+class SqlRecords:
+    """`ports.Records` on a database."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get(self, record_id: int) -> StoredRecord:
+        try:
+            return self.by_ids((record_id,))[record_id]
+        except KeyError:
+            raise LookupError("no such record") from None
+
+    def by_key(self, key: RecordKey) -> StoredRecord | None:
+        row = self._session.first(_BY_KEY, {"domain": key.domain, "value": key.value})
+        return _record(row) if row else None
+
+    def by_keys(self, keys: Collection[RecordKey]) -> dict[RecordKey, StoredRecord]:
+        if not keys:
+            return {}
+        found = map(_record, self._session.rows(_BY_KEYS, {"keys": keys}))
+        return {record.key: record for record in found}
+
+    def by_ids(self, record_ids: Collection[int]) -> dict[int, StoredRecord]:
+        if not record_ids:
+            return {}
+        return {row[0]: _record(row) for row in self._session.rows(_BY_IDS, {"ids": record_ids})}
+
+    def by_native_euid(self, euid: str) -> StoredRecord | None:
+        row = self._session.first(_BY_NATIVE_EUID, {"euid": euid})
+        return _record(row) if row else None
+
+    def all_ids(self) -> list[int]:
+        return [row[0] for row in self._session.rows(_ALL_IDS)]
+
+    def add(self, key: RecordKey, native_euid: str) -> int:
+        return self._session.insert(
+            _INSERT,
+            {
+                "domain": key.domain,
+                "value": key.value,
+                "native_euid": native_euid,
+                "fold_token": _fold_token(),
+                "first_event_time": None,
+                "traits": {},
+                "demographics": {},
+            },
+        )
+
+    def add_statement(
+        self, record_id: int, statement: SourceRecord, *, message_id: int, recorded_at: datetime
+    ) -> int:
+        return self._session.insert(
+            _INSERT_STATEMENT,
+            {
+                "record_id": record_id,
+                "message_id": message_id,
+                "event_time": statement.event_time,
+                "recorded_at": recorded_at,
+                "stated": statement_to_json(statement),
+            },
+        )
+
+    def statements(self, record_id: int) -> list[StoredStatement]:
+        return [
+            StoredStatement(
+                id=row.id,
+                record_id=row.record_id,
+                statement=statement_from_json(row.stated, RecordKey(row.domain, row.value), row.event_time),
+                message_id=row.message_id,
+                recorded_at=row.recorded_at,
+            )
+            for row in self._session.rows(_STATEMENTS, {"record_id": record_id})
+        ]
+
+    def save_current(
+        self,
+        record_id: int,
+        *,
+        first_event_time: datetime,
+        demographics: Demographics,
+        traits: Traits,
+        blocking_keys: Sequence[int],
+    ) -> None:
+        fold = {
+            "record_id": record_id,
+            "fold_token": _fold_token(),
+            "first_event_time": first_event_time,
+            "demographics": demographics.to_json(),
+            "traits": traits.to_json(),
+        }
+        if not self._session.change(_SAVE, fold):
+            raise LookupError("no such record")
+        wanted = set(blocking_keys)
+        held = {row[0] for row in self._session.rows(_KEYS_OF, {"record_id": record_id})}
+        if gone := sorted(held - wanted):
+            self._session.change(_DELETE_KEY, [{"of_record": record_id, "of_key": key} for key in gone])
+        if new := sorted(wanted - held):
+            self._session.change(_INSERT_KEY, [{"key": key, "record_id": record_id} for key in new])
+
+    def candidates(self, keys: Sequence[int], *, excluding: int | None, block_cap: int) -> Candidates:
+        ids: set[int] = set()
+        oversized = 0
+        distinct = list(dict.fromkeys(keys))
+        for start in range(0, len(distinct), _KEYS_PER_STATEMENT):
+            chunk = distinct[start : start + _KEYS_PER_STATEMENT]
+            parameters = {f"key_{place}": key for place, key in enumerate(chunk)}
+            holders = self._session.rows(_holders(len(chunk)), {**parameters, "enough": block_cap + 1})
+            sizes = Counter(place for place, _ in holders)
+            oversized += sum(size > block_cap for size in sizes.values())
+            ids.update(record_id for place, record_id in holders if sizes[place] <= block_cap)
+        ids.discard(excluding or 0)
+        return Candidates(tuple(self.by_ids(ids).values()), oversized)
+
+
+def _fold_token() -> int:
+    return secrets.randbits(63)
+
+
+def _record(row: Row[Any]) -> StoredRecord:
+    record_id, domain, value, native_euid, _, first_event_time, traits, demographics = row
+    return StoredRecord(
+        id=record_id,
+        key=RecordKey(domain, value),
+        native_euid=native_euid,
+        first_event_time=first_event_time,
+        demographics=Demographics.from_json(demographics),
+        traits=Traits.from_json(traits),
+    )
+
+
+def statement_to_json(statement: SourceRecord) -> dict[str, Any]:
+    """A statement without what its row says beside it: the record's key and the event time."""
+    identifier = _identifier_to_json(statement.identifier)
+    del identifier["value"]
+    document: dict[str, Any] = {
+        "identifier": identifier,
+        "source": statement.source,
+        "witness": statement.witness.value,
+        "demographics": statement.demographics.to_json(),
+    }
+    if statement.others:
+        document["others"] = [_identifier_to_json(other) for other in statement.others]
+    if statement.warnings:
+        document["warnings"] = list(statement.warnings)
+    return document
+
+
+def statement_from_json(stored: Mapping[str, Any], key: RecordKey, event_time: datetime) -> SourceRecord:
+    """Read back what `statement_to_json` wrote."""
+    return SourceRecord(
+        identifier=_identifier_from_json({**stored["identifier"], "value": key.value}),
+        domain=key.domain,
+        demographics=Demographics.from_json(stored["demographics"]),
+        event_time=event_time,
+        source=stored["source"],
+        others=tuple(map(_identifier_from_json, stored.get("others", ()))),
+        witness=Witness(stored["witness"]),
+        warnings=tuple(stored.get("warnings", ())),
+    )
+
+
+def _identifier_to_json(identifier: PatientIdentifier) -> dict[str, Any]:
+    authority = identifier.authority
+    document = {
+        "value": identifier.value,
+        "namespace": authority.namespace,
+        "universal_id": authority.universal_id,
+        "universal_id_type": authority.universal_id_type,
+        "type_code": identifier.type_code,
+    }
+    return {name: text for name, text in document.items() if text or name == "value"}
+
+
+def _identifier_from_json(stored: Mapping[str, str]) -> PatientIdentifier:
+    return PatientIdentifier(
+        value=stored["value"],
+        authority=AssigningAuthority(
+            stored.get("namespace", ""), stored.get("universal_id", ""), stored.get("universal_id_type", "")
+        ),
+        type_code=stored.get("type_code", ""),
+    )

@@ -35,7 +35,9 @@ def guarded(action: Callable[[], _Result]) -> _Result:
 def _failure(error: SQLAlchemyError) -> Exception:
     cause = error.orig if isinstance(error, StatementError) else None
     if cause is not None and not isinstance(error, DBAPIError):
-        return cause if isinstance(cause, Exception) else StoreError(type(error).__name__)  # a caller's bad argument
+        return (
+            cause if isinstance(cause, Exception) else StoreError(type(error).__name__)
+        )  # a caller's bad argument
     code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
     return StoreError(f"the store failed: {code or type(cause or error).__name__}")
 

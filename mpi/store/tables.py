@@ -92,7 +92,7 @@ class BlockingKeyRow(_Row, table=True):
     """Which records share a blocking key."""
 
     __tablename__: ClassVar[str] = "blocking_key"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012  SQLAlchemy reads it once
+    __table_args__ = {"sqlite_with_rowid": False}
     key: int = Field(primary_key=True, sa_type=Number, sa_column_kwargs={"autoincrement": False})
     record_id: int = Field(
         primary_key=True,
@@ -107,9 +107,12 @@ class EdgeRow(_Row, table=True):
     """A scored pair worth keeping."""
 
     __tablename__: ClassVar[str] = "edge"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012  SQLAlchemy reads it once
+    __table_args__ = {"sqlite_with_rowid": False}
     left_id: int = Field(
-        primary_key=True, foreign_key="source_record.id", sa_type=Number, sa_column_kwargs={"autoincrement": False}
+        primary_key=True,
+        foreign_key="source_record.id",
+        sa_type=Number,
+        sa_column_kwargs={"autoincrement": False},
     )
     right_id: int = Field(
         primary_key=True,

@@ -5,6 +5,7 @@ Fit the default model on one synthetic federation and judge it on another.
 
 The judging federation differs in seed, in rates and in the operators of error. Takes a few minutes.
 """
+# ruff: noqa: T201
 
 import argparse
 import json
@@ -12,19 +13,22 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from mpi_synthetic import JUDGING, TUNING, Federation, Person, generate
 
 from mpi.identity.traits import Traits, normalise
 from mpi.matching.decision import Decision
 from mpi.matching.estimation import candidate_pairs, estimate
 from mpi.matching.evaluation import Interval, PairMeasures
-from mpi.matching.model import MatchModel
+from mpi.matching.model import LevelParameters, MatchModel
 from mpi.matching.online import score
-from mpi_synthetic import JUDGING, TUNING, Federation, Person, generate
 
 MODEL = Path(__file__).parents[2] / "mpi" / "matching" / "models" / "default.json"
-TRAINING_SEED, JUDGING_SEED = 4711, 20260101
+TRAINING_SEED = 4711
+JUDGING_SEEDS = (20260101, 20260102, 20260103)
+FIRST_YEAR_OF_MINORS = 2008
 
 
 @dataclass
@@ -33,11 +37,13 @@ class Judged:
 
     records: int = 0
     true_pairs: int = 0
+    """Of records that state a name: nobody could link INCONNU."""
     candidates: int = 0
     true_candidates: int = 0
     decided: Counter[tuple[Decision, bool]] = field(default_factory=Counter)
     relations: Counter[tuple[str, Decision]] = field(default_factory=Counter)
     guards: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    strata: Counter[tuple[str, Decision]] = field(default_factory=Counter)
     contradicted: int = 0
     calibration: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
 
@@ -60,13 +66,30 @@ def relation(left: Person, right: Person) -> str:
     return "same household" if left.household == right.household else "strangers"
 
 
-def judge(model: MatchModel, federation: Federation, show: int = 0) -> Judged:
-    """Decide every candidate pair of a federation and compare with the truth."""
+def strata(person: Person, left: Traits, right: Traits) -> list[str]:
+    """The groups a true pair is reported in."""
+    found = ["women" if person.sex == "F" else "men"]
+    found.append("INS on both sides" if left.ins and right.ins else "INS on one side or none")
+    groups = {
+        "born abroad": person.born_abroad,
+        "minors": person.birth_date.year >= FIRST_YEAR_OF_MINORS,
+        "twins": person.twin,
+        "another name in use": bool(person.used_family),
+        "compound first name": "-" in person.given_names[0],
+    }
+    return found + [name for name, belongs in groups.items() if belongs]
+
+
+def judge(model: MatchModel, federation: Federation, out: Judged, show: int = 0) -> None:
+    """Decide every candidate pair of a federation, compare with the truth, and add to the counts."""
     stated = federation.records
     traits = [normalise(record.demographics) for record in stated]
     people = {person.person_id: person for person in federation.people}
-    per_person = Counter(record.person_id for record in stated)
-    out = Judged(records=len(stated), true_pairs=sum(n * (n - 1) // 2 for n in per_person.values()))
+    per_person = Counter(
+        record.person_id for record, known in zip(stated, traits, strict=True) if known.family_names
+    )
+    out.records += len(stated)
+    out.true_pairs += sum(n * (n - 1) // 2 for n in per_person.values())
     for left, right in sorted(candidate_pairs(traits)):
         same = stated[left].person_id == stated[right].person_id
         pair = score(model, traits[left], traits[right])
@@ -74,11 +97,18 @@ def judge(model: MatchModel, federation: Federation, show: int = 0) -> Judged:
         out.true_candidates += same
         out.decided[pair.decision, same] += 1
         out.contradicted += same and pair.contradicts
+        if same:
+            for name in strata(people[stated[left].person_id], traits[left], traits[right]):
+                out.strata[name, pair.decision] += 1
         if not pair.guards:
             out.calibration[min(int(pair.probability * 10), 9)].append(pair.probability - same)
         for name in pair.guards:
             out.guards[name, same] += 1
-        if not same and (one := people.get(stated[left].person_id)) and (two := people.get(stated[right].person_id)):
+        if (
+            not same
+            and (one := people.get(stated[left].person_id))
+            and (two := people.get(stated[right].person_id))
+        ):
             out.relations[relation(one, two), pair.decision] += 1
         wrong = (not same and pair.decision is Decision.LINK) or (same and pair.decision is Decision.NON_LINK)
         if wrong and show:
@@ -86,7 +116,6 @@ def judge(model: MatchModel, federation: Federation, show: int = 0) -> Judged:
             print(same, pair.decision, f"{pair.weight_bits:.1f}", pair.guards, pair.evidence)
             print("   ", traits[left].to_json())
             print("   ", traits[right].to_json())
-    return out
 
 
 def text(share: Interval) -> str:
@@ -114,9 +143,35 @@ def report(judged: Judged) -> str:
     for name in sorted({name for name, _ in judged.relations}):
         row = ", ".join(f"{decision} {judged.relations[name, decision]}" for decision in Decision)
         lines.append(f"  {name}: {row}")
+    for name in sorted({name for name, _ in judged.strata}):
+        total = sum(judged.strata[name, decision] for decision in Decision)
+        linked, reviewed = judged.strata[name, Decision.LINK], judged.strata[name, Decision.REVIEW]
+        kept_share = (linked + reviewed) / total
+        lines.append(
+            f"  {name}: {total} true, linked {linked / total:.4f}, linked or reviewed {kept_share:.4f}"
+        )
     for name in sorted({name for name, _ in judged.guards}):
-        lines.append(f"  guard {name}: one person {judged.guards[name, True]}, two {judged.guards[name, False]}")
+        lines.append(
+            f"  guard {name}: one person {judged.guards[name, True]}, two {judged.guards[name, False]}"
+        )
     return "\n".join(lines)
+
+
+def with_national_id(model: MatchModel) -> MatchModel:
+    """
+    The model, its national number weighing what the INS does.
+
+    The generator states no other national number, so EM never sees one: a bare fit would give it
+    0 bits. It is a number of the same kind, copied by the same hands.
+    """
+    ins = model.parameters["ins"]
+    slip = LevelParameters(ins["same_other_birth_date"].m, ins["same_other_birth_date"].u)
+    borrowed = {"same": ins["same"], "one_edit": slip, "different": ins["different"]}
+    return replace(
+        model,
+        parameters=dict(model.parameters) | {"national_id": borrowed},
+        metadata=dict(model.metadata) | {"borrowed": {"national_id": "ins"}},
+    )
 
 
 def traits_of(federation: Federation) -> list[Traits]:
@@ -128,30 +183,40 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--persons", type=int, default=16_000)
     parser.add_argument("--judging-persons", type=int, default=12_000)
+    parser.add_argument("--judgings", type=int, default=len(JUDGING_SEEDS), help="federations to judge on")
     parser.add_argument("--random-pairs", type=int, default=1_000_000)
     parser.add_argument("--version", default="default-1")
     parser.add_argument("--write", action="store_true", help="replace the model in the package")
     parser.add_argument("--no-training", action="store_true", help="judge the model in the package")
-    parser.add_argument("--show", type=int, default=0, help="print so many wrong decisions (synthetic people)")
+    parser.add_argument(
+        "--show", type=int, default=0, help="print so many wrong decisions (synthetic people)"
+    )
     asked = parser.parse_args(arguments)
     if asked.no_training:
         model = MatchModel.default()
     else:
         started = time.perf_counter()
-        model = estimate(
+        fitted = estimate(
             traits_of(generate(asked.persons, seed=TRAINING_SEED, profile=TUNING)),
             version=asked.version,
             random_pairs=asked.random_pairs,
-            metadata={"population": f"synthetic, profile tuning, {asked.persons} people, seed {TRAINING_SEED}"},
+            metadata={
+                "population": f"synthetic, profile tuning, {asked.persons} people, seed {TRAINING_SEED}"
+            },
         )
+        model = with_national_id(fitted)
         print(f"fitted in {time.perf_counter() - started:.0f} s")
         if asked.write:
-            MODEL.write_text(json.dumps(model.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            MODEL.write_text(
+                json.dumps(model.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
     print(model.version, model.digest[:12], f"prior {model.prior_bits:.2f}", model.thresholds)
     for levels in model.evidence:
         print("  ", levels[0].trait, ", ".join(f"{level.level} {level.bits:+.1f}" for level in levels[1:]))
     print(dict(model.metadata))
-    print(report(judge(model, generate(asked.judging_persons, seed=JUDGING_SEED, profile=JUDGING), asked.show)))
+    print(
+        report(judge(model, generate(asked.judging_persons, seed=JUDGING_SEED, profile=JUDGING), asked.show))
+    )
 
 
 if __name__ == "__main__":

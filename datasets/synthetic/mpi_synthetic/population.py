@@ -327,7 +327,9 @@ class _Registry:
         if region == "maghreb" and rng.random() < 0.35:
             return rng.choice(NAME_OF_A_FATHER) + rng.choice(reference.names_abroad()[region, "M"])
         if (region, "family") in reference.names_abroad():
-            return rng.choice(reference.names_abroad()[region, "family"])
+            name = rng.choice(reference.names_abroad()[region, "family"])
+            second = rng.choice(reference.names_abroad()[region, "family"]) if region == "iberia" else ""
+            return f"{name} {second}" if second and rng.random() < 0.3 and second not in name else name
         era = 0 if year <= 1930 else 1 if year <= 1970 else 2
         name = reference.surnames()[era].draw(rng)
         if name == reference.OPEN_VOCABULARY:

@@ -256,7 +256,7 @@ def enter(
     former = person.former_home if rng.random() < profile.old_address else None
     return replace(
         entry,
-        place_as_code=bool(ins) or rng.random() < site.place_code,
+        place_as_code=site.feed is not Feed.DICOM and (bool(ins) or rng.random() < site.place_code),
         place_as_text=rng.random() < site.place_text,
         home=(former or person.home) if rng.random() < site.address else None,
         phones=_phones(person, site, profile, rng),

@@ -85,7 +85,7 @@ class CharacterSets:
             return raw.decode("utf-8"), "UTF-8 bytes that are not declared so, read as UTF-8"
         except UnicodeDecodeError:
             text = raw.decode(codec)
-        if any("\x80" <= char <= "\x9f" for char in text):  # no such characters in Latin-1: Windows wrote this
+        if any("\x80" <= char <= "\x9f" for char in text):  # Latin-1 has no letter there: Windows wrote this
             try:
                 return raw.decode("cp1252"), "Windows-1252 bytes that are not declared so"
             except UnicodeDecodeError:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
@@ -45,7 +45,8 @@ STUDY_DATE, SERIES_DATE, ACQUISITION_DATE, CONTENT_DATE = 0x00080020, 0x00080021
 STUDY_TIME, SERIES_TIME, ACQUISITION_TIME, CONTENT_TIME = 0x00080030, 0x00080031, 0x00080032, 0x00080033
 ACCESSION_NUMBER, MODALITY, INSTITUTION_NAME, STATION_NAME = 0x00080050, 0x00080060, 0x00080080, 0x00081010
 TIMEZONE_OFFSET_FROM_UTC = 0x00080201
-PATIENT_NAME, PATIENT_ID, ISSUER_OF_PATIENT_ID, TYPE_OF_PATIENT_ID = 0x00100010, 0x00100020, 0x00100021, 0x00100022
+PATIENT_NAME, PATIENT_ID = 0x00100010, 0x00100020
+ISSUER_OF_PATIENT_ID, TYPE_OF_PATIENT_ID = 0x00100021, 0x00100022
 ISSUER_QUALIFIERS_SEQUENCE = 0x00100024
 PATIENT_BIRTH_DATE, PATIENT_SEX, QUALITY_CONTROL_SUBJECT = 0x00100030, 0x00100040, 0x00100200
 OTHER_PATIENT_IDS, OTHER_PATIENT_IDS_SEQUENCE = 0x00101000, 0x00101002
@@ -145,8 +146,10 @@ def _read(file: BinaryIO, size: int) -> Header:
                 force=not has_prefix,
                 specific_tags=list(HEADER_TAGS),
             )
-            header = Header({tag: dataset.get_item(tag) for tag in dataset.keys() if tag in HEADER_TAGS})
-            header.set_original_encoding(*dataset.original_encoding, dataset.original_character_set)
+            tags = sorted(BaseTag(tag) for tag in HEADER_TAGS & dataset.keys())
+            header = Header({tag: dataset.get_item(tag) for tag in tags})
+            implicit, little_endian = dataset.original_encoding
+            header.set_original_encoding(implicit, little_endian, dataset.original_character_set)
             _check(header, HEADER_TAGS)
         except FeedError:
             raise
@@ -187,7 +190,7 @@ def _stop_after_identity() -> Callable[[BaseTag, str | None, int], bool]:
             allowed = MAX_SEQUENCE_BYTES if tag in _SEQUENCES else MAX_TEXT_BYTES
             if length > allowed:
                 raise UnreadableMessage(place_of(tag), f"longer than {allowed} bytes")
-        return tag > _LAST_TAG  # elements are in ascending order
+        return int(tag) > _LAST_TAG  # elements are in ascending order
 
     return stop
 
@@ -197,7 +200,8 @@ def _check(dataset: Dataset, tags: frozenset[int]) -> None:
     HeaderText(dataset)  # an impossible character set is known now
     for tag in tags & dataset.keys():
         element = dataset.get_item(tag)
-        if isinstance(element, RawDataElement) and len(element.value or b"") < element.length != _UNDEFINED_LENGTH:
+        stated = element.length if isinstance(element, RawDataElement) else 0
+        if stated != _UNDEFINED_LENGTH and len(element.value or b"") < stated:
             raise UnreadableMessage(place_of(tag), "truncated")
         if tag not in _SEQUENCES:
             continue
@@ -281,7 +285,10 @@ class HeaderText:
     """
 
     def __init__(
-        self, dataset: Dataset, warnings_to: dict[str, None] | None = None, inherited: CharacterSets | None = None
+        self,
+        dataset: Dataset,
+        warnings_to: dict[str, None] | None = None,
+        inherited: CharacterSets | None = None,
     ) -> None:
         self._dataset = dataset
         self._warnings: dict[str, None] = {} if warnings_to is None else warnings_to
@@ -346,7 +353,7 @@ class HeaderText:
         if isinstance(element, RawDataElement):
             declaration = (element.value or b"").decode("latin_1")
         else:  # pydicom converts this one early, to read the others
-            value = cast(DataElement, element).value
+            value = element.value
             declaration = "\\".join(value) if isinstance(value, MultiValue | list) else str(value or "")
         charsets = CharacterSets.parse(declaration)
         if charsets.problem:
@@ -364,7 +371,7 @@ class HeaderText:
             if problem:
                 self.warn(tag, problem)
             return text.split("\\")
-        value = cast(DataElement, element).value
+        value = element.value
         if value is None:
             return []
         return [str(one) for one in value] if isinstance(value, MultiValue | list) else [str(value)]
@@ -381,7 +388,8 @@ class HeaderText:
 
 def canonical_bytes(elements: dict[str, Any]) -> bytes:
     """The same bytes for the same elements, whatever file they came from."""
-    return json.dumps(elements, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8", "replace")
+    text = json.dumps(elements, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
 
 
 def _groups(name: str) -> dict[str, str]:

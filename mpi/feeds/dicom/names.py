@@ -17,7 +17,10 @@ from mpi.identity.traits import normal_text
 _BIRTH_THEN_USED = frozenset({"EP", "EPOUSE", "EPSE", "VVE", "VEUVE"})
 _USED_THEN_BIRTH = frozenset({"NE", "NEE"})
 _TITLES = frozenset({"MME", "MLLE", "MR", "MRS", "MONSIEUR", "MADAME", "MADEMOISELLE", "DR"})
-_PARTICLES = frozenset("DE DU DES D LE LA LES VAN VON DER DEN EL AL BEN ABD AIT SAINT SAINTE ST STE".split())
+_PARTICLES = frozenset(
+    {"DE", "DU", "DES", "D", "LE", "LA", "LES", "VAN", "VON", "DER", "DEN", "EL", "AL", "BEN", "ABD", "AIT"}
+    | {"SAINT", "SAINTE", "ST", "STE"}
+)
 _OF_PARENT = frozenset({"DE", "DU"})
 _NEWBORN = re.compile(r"(?:BEBE|BB|NNE?)\d?")
 
@@ -42,20 +45,22 @@ class ParsedName:
     guesses: tuple[str, ...] = ()
 
 
-def parse_person_name(text: str) -> ParsedName | None:
+def parse_person_name(text: str, *, family_only: bool = False) -> ParsedName | None:
     """
     Read the alphabetic group of a PN; the other groups are transcriptions of it.
+
+    Args:
+        family_only: a text without carets is a family name, as birth names usually are.
 
     Returns:
         None when the group names nobody.
     """
     parts = [" ".join(part.split()) for part in text.split("=")[0].split("^")]
     guesses: list[str] = []
-    if len([part for part in parts if part]) == 1 and parts[0]:
-        guessed = _without_carets(parts[0])
-        if guessed != parts:
+    if parts[0] and not any(parts[1:]) and not family_only:
+        parts = _without_carets(parts[0])
+        if len(parts) > 1:
             guesses.append(NO_CARET)
-        parts = guessed
     prefix, parts = _take_title(parts)
     if prefix:
         guesses.append(TITLE)

@@ -10,6 +10,7 @@ Source: DICOM PS3.3, patient modules; PS3.6 for the tags.
 """
 
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -75,7 +76,9 @@ _KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
 _PARIS = ZoneInfo("Europe/Paris")
 _DICOM_ID_TYPES = frozenset({"TEXT", "RFID", "BARCODE"})
 _HL7_ID_TYPE = re.compile(r"[A-Z]{2,5}(?:-[A-Z])?")
-_STAND_IN_ID = re.compile(r"[0X?\-. ]+|UNKNOWN|INCONNUE?|ANONYM\w*|ANON|NONE|NULL|TEST|N/?A|NO ?ID", re.IGNORECASE)
+_STAND_IN_ID = re.compile(
+    r"[0X?\-. ]+|UNKNOWN|INCONNUE?|ANONYM\w*|ANON|NONE|NULL|TEST|N/?A|NO ?ID", re.IGNORECASE
+)
 _DATE = re.compile(r"(\d{4})(\d{2})(\d{2})|(\d{4})\.(\d{2})\.(\d{2})")
 _TIME = re.compile(r"(\d{2}):?(?:(\d{2}):?(?:(\d{2})(?:\.\d{1,6})?)?)?")
 _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
@@ -89,7 +92,9 @@ _MOMENTS = (
 )
 
 
-def identity_from_header(dataset: Dataset, source: PatientIdentitySource | None, directory: Directory) -> SourceRecord:
+def identity_from_header(
+    dataset: Dataset, source: PatientIdentitySource | None, directory: Directory
+) -> SourceRecord:
     """
     Read the patient identity one DICOM header carries.
 
@@ -131,7 +136,9 @@ def _refuse_nobody(text: HeaderText) -> None:
     if text.first(PATIENT_IDENTITY_REMOVED).upper() == "YES":
         raise UnsupportedMessage(place_of(PATIENT_IDENTITY_REMOVED), "the patient's identity was removed")
     if text.first(QUALITY_CONTROL_SUBJECT).upper() == "YES":
-        raise UnsupportedMessage(place_of(QUALITY_CONTROL_SUBJECT), "a quality control subject, not a patient")
+        raise UnsupportedMessage(
+            place_of(QUALITY_CONTROL_SUBJECT), "a quality control subject, not a patient"
+        )
 
 
 def _identifier(text: HeaderText) -> PatientIdentifier | None:
@@ -162,7 +169,9 @@ def _refuse_national(text: HeaderText, identifier: PatientIdentifier) -> None:
         parse_matricule(identifier.value)
     except InvalidMatricule:
         return
-    raise UnsupportedMessage(place_of(PATIENT_ID), "a manifest with a national number; manifests are not taken yet")
+    raise UnsupportedMessage(
+        place_of(PATIENT_ID), "a manifest with a national number; manifests are not taken yet"
+    )
 
 
 def _refuse_unusable(text: HeaderText, value: str) -> None:
@@ -229,7 +238,7 @@ def _is_domain(authority: AssigningAuthority, domain: Domain, directory: Directo
 
 
 def _demographics(text: HeaderText, others: tuple[PatientIdentifier, ...]) -> Demographics:
-    mother = _name(text, PATIENT_MOTHER_BIRTH_NAME)
+    mother = _name(text, PATIENT_MOTHER_BIRTH_NAME, family_only=True)
     address = text.first(PATIENT_ADDRESS)
     town = _ADDRESS_TOWN.search(address)
     return Demographics(
@@ -245,8 +254,8 @@ def _demographics(text: HeaderText, others: tuple[PatientIdentifier, ...]) -> De
     )
 
 
-def _name(text: HeaderText, tag: int) -> ParsedName | None:
-    parsed = parse_person_name(text.first(tag))
+def _name(text: HeaderText, tag: int, *, family_only: bool = False) -> ParsedName | None:
+    parsed = parse_person_name(text.first(tag), family_only=family_only)
     for guess in parsed.guesses if parsed else ():
         text.warn(tag, guess)
     return parsed
@@ -255,10 +264,10 @@ def _name(text: HeaderText, tag: int) -> ParsedName | None:
 def _names(text: HeaderText) -> tuple[PersonName, ...]:
     """A stated birth name makes PatientName the used one; otherwise nothing says which one it is."""
     stated = _name(text, PATIENT_NAME)
-    birth = _name(text, PATIENT_BIRTH_NAME)
+    birth = _name(text, PATIENT_BIRTH_NAME, family_only=True)
     names: list[PersonName] = []
     if birth is not None:
-        names.append(_with_use((birth.birth or birth.name), NameUse.BIRTH))
+        names.append(_with_use(birth.birth or birth.name, NameUse.BIRTH))
         if stated is not None:
             names.append(_with_use(stated.name, NameUse.USED))
     elif stated is not None:
@@ -267,7 +276,7 @@ def _names(text: HeaderText) -> tuple[PersonName, ...]:
 
 
 def _with_use(name: PersonName, use: NameUse) -> PersonName:
-    return PersonName(name.family, name.given, name.given_list, name.prefix, name.suffix, use)
+    return replace(name, use=use)
 
 
 def _birth_date(text: HeaderText) -> PartialDate | None:
@@ -332,13 +341,11 @@ def _time_of_day(text: HeaderText, tag: int) -> time:
     if not stated:
         return time()
     match = _TIME.fullmatch(stated) if stated.isascii() else None
-    try:
-        if match is not None:
-            return time(*(min(int(part), limit) for part, limit in zip(match.groups("0"), (99, 99, 59), strict=True)))
-    except ValueError:
-        pass
-    text.warn(tag, "not a time, midnight is taken")
-    return time()
+    hour, minute, second = (int(part) for part in match.groups("0")) if match else (99, 99, 99)
+    if hour > 23 or minute > 59 or second > 60:
+        text.warn(tag, "not a time, midnight is taken")
+        return time()
+    return time(hour, minute, min(second, 59))  # 60 is a leap second
 
 
 def _zone(text: HeaderText) -> tzinfo:

@@ -36,7 +36,8 @@ _CODECS: Final = {
 }
 _C1 = re.compile(rb"[\x80-\x9f]")
 _LINE_FEED = re.compile(r"\r\n|\n")
-_ESCAPES: Final = "FSTRE"
+_MEANING: Final = {"F": 0, "S": 1, "T": 4, "R": 2, "E": 3}
+"""Escape letter to the place of its delimiter in `Separators`."""
 
 
 class Separators(NamedTuple):
@@ -72,7 +73,7 @@ def separators_of(line: str) -> Separators:
         raise UnreadableMessage("MSH^1^2", problems.BAD_ENCODING_CHARACTERS)
     if not all(_is_delimiter(character) for character in encoding):
         raise UnreadableMessage("MSH^1^2", problems.BAD_ENCODING_CHARACTERS)
-    return Separators(field, *encoding[:2], encoding[2:3], encoding[3:4])
+    return Separators(field, encoding[0], encoding[1], encoding[2:3], encoding[3:4])
 
 
 def _is_delimiter(character: str) -> bool:
@@ -82,7 +83,7 @@ def _is_delimiter(character: str) -> bool:
 @lru_cache(maxsize=64)
 def _escape_pattern(escape: str) -> re.Pattern[str]:
     mark = re.escape(escape)
-    return re.compile(f"{mark}(?:([{_ESCAPES}])|X((?:[0-9A-Fa-f]{{2}})+)){mark}")
+    return re.compile(f"{mark}(?:([FSTRE])|X((?:[0-9A-Fa-f]{{2}})+)){mark}")
 
 
 def unescape(text: str, separators: Separators = CANONICAL, codec: str = "utf-8") -> str:
@@ -94,9 +95,7 @@ def unescape(text: str, separators: Separators = CANONICAL, codec: str = "utf-8"
     """
     if not separators.escape or separators.escape not in text:
         return text
-    meaning = dict(
-        zip(_ESCAPES, (separators[0], separators[1], separators[4], separators[2], separators[3]), strict=True)
-    )
+    meaning = {letter: separators[index] for letter, index in _MEANING.items()}
 
     def decoded(match: re.Match[str]) -> str:
         if match[1]:
@@ -194,7 +193,9 @@ class Segment:
         raw = self.field(number)
         if not raw:
             return []
-        return [Repetition(part, self.separators, self.codec) for part in raw.split(self.separators.repetition)]
+        return [
+            Repetition(part, self.separators, self.codec) for part in raw.split(self.separators.repetition)
+        ]
 
     def value(self, number: int, component: int = 1, subcomponent: int = 1) -> str:
         """The unescaped text there in the first repetition; empty when absent, empty or `""`."""
@@ -321,7 +322,9 @@ def _decode(frame: bytes, declared: str, default_charset: str) -> tuple[str, str
         raise UnreadableMessage("MSH^1^18", problems.UNKNOWN_CHARSET)
     if frame.isascii():
         return frame.decode("ascii"), codec, ()
-    warnings = [] if charset else ["MSH^1^18: blank beside bytes that are not ASCII; read as the source's default"]
+    warnings = (
+        [] if charset else ["MSH^1^18: blank beside bytes that are not ASCII; read as the source's default"]
+    )
     if codec == "latin-1" and _C1.search(frame):
         codec = "cp1252"
         warnings.append("MSH^1^18: bytes that 8859/1 does not use; read as Windows-1252")

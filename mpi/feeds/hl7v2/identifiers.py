@@ -113,7 +113,9 @@ def read_identifiers(
         problem = problems.NO_OWN_IDENTIFIER if national or others else problems.REQUIRED
         raise InvalidIdentity(f"{segment.name}^1^{field}", problem)
     warnings += [f"{error.place}: {error.problem}" for error in unknown]
-    return StatedIdentifiers(tuple(own.values()), tuple(national), tuple(others), withdrawn_ins, tuple(warnings))
+    return StatedIdentifiers(
+        tuple(own.values()), tuple(national), tuple(others), withdrawn_ins, tuple(warnings)
+    )
 
 
 def _domain_of(

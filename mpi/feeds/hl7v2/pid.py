@@ -104,7 +104,10 @@ def read_source_records(
         others=(*identifiers.others, *kept_ins),
         warnings=tuple(stated.warnings),
     )
-    return (first, *(replace(first, identifier=own.identifier, domain=own.domain) for own in identifiers.own[1:]))
+    return (
+        first,
+        *(replace(first, identifier=own.identifier, domain=own.domain) for own in identifiers.own[1:]),
+    )
 
 
 def one_segment(message: Message, name: str, *, several: str) -> Segment:
@@ -138,7 +141,9 @@ def refuse_unusable_text(segment: Segment) -> None:
 
 @lru_cache(maxsize=64)
 def _unusable(separators: Separators) -> re.Pattern[str]:
-    delimiters = re.escape(separators.field + separators.repetition + separators.component + separators.subcomponent)
+    delimiters = re.escape(
+        separators.field + separators.repetition + separators.component + separators.subcomponent
+    )
     return re.compile(f"[\x00-\x1f\x7f-\x9f]|[^{delimiters}]{{257,}}")
 
 
@@ -180,7 +185,7 @@ def _names(pid: Segment, stated: _Stated) -> None:
             prefix=xpn.value(5),
             use=use,
         )
-        if name.family or name.given or name.given_list:
+        if (name.family + name.given + name.given_list).strip():  # ITI-10 fills the name with a space
             names.append(name)
     if not names:
         raise InvalidIdentity("PID^1^5", problems.REQUIRED)
@@ -328,7 +333,9 @@ def _interpreted(zfd: Segment | None, stated: _Stated) -> None:
         stated.warn("ZFD^1^4", problems.NOT_IN_TABLE)
 
 
-def _ins(identifiers: StatedIdentifiers, stated: _Stated, *, accept_test_ins: bool) -> tuple[PatientIdentifier, ...]:
+def _ins(
+    identifiers: StatedIdentifiers, stated: _Stated, *, accept_test_ins: bool
+) -> tuple[PatientIdentifier, ...]:
     """
     Admit the INS a message may state, and return the INS identifiers that are kept.
 

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 PARIS: Final = ZoneInfo("Europe/Paris")
 _INSTANT = re.compile(
-    r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:\.(\d{1,6}))?)?)?)?(?:([+-])(\d{2})(\d{2}))?", re.ASCII
+    r"(\d{4})(\d{2})(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:\.(\d{1,6}))?)?)?)?(?:([+-])(\d{2})(\d{2}))?",
+    re.ASCII,
 )
 
 

@@ -1,0 +1,463 @@
+"""
+`mpi ...`: the command line. Exit status 0 done, 1 failed, 2 bad usage or bad input.
+
+Commands parse, delegate and print; rules live below. A message names the file, the line or the
+field and the problem, never a patient's value.
+"""
+
+import json as jsonlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mpi.errors import FeedError, MpiError, SettingsError
+from mpi.index.events import MessageState
+from mpi.index.registry import Registry
+from mpi.index.review import LIVE_STATES, TaskState, Verdict
+from mpi.matching.explain import explain
+from mpi.settings import Settings, load
+from mpi.store import SqlStore
+from mpi.wiring import now, open_registry
+
+app = typer.Typer(
+    name="mpi", help="Master patient index for imaging federations.", no_args_is_help=True, add_completion=False
+)
+key_app = typer.Typer(help="API keys.", no_args_is_help=True)
+queue_app = typer.Typer(help="The review queue.", no_args_is_help=True)
+inbox_app = typer.Typer(help="The journal of received messages.", no_args_is_help=True)
+audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
+app.add_typer(key_app, name="key")
+app.add_typer(queue_app, name="queue")
+app.add_typer(inbox_app, name="inbox")
+app.add_typer(audit_app, name="audit")
+
+Config = Annotated[Path | None, typer.Option("--config", help="Configuration file; mpi.toml here by default.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Language = Annotated[str, typer.Option("--lang", help="Language of explanations: fr or en.")]
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+
+def main() -> None:
+    """Run a command; errors of ours become one line and an exit status."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        app()
+    except MpiError as error:
+        err.print(f"mpi: {error}", markup=False, highlight=False)
+        sys.exit(2 if isinstance(error, SettingsError | FeedError) else 1)
+
+
+def _settings(config: Path | None) -> Settings:
+    default = Path("mpi.toml")
+    return load(config or (default if default.is_file() else None))
+
+
+@contextmanager
+def _registry(config: Path | None) -> Iterator[tuple[SqlStore, Registry]]:
+    store, registry = open_registry(_settings(config))
+    try:
+        yield store, registry
+    finally:
+        store.close()
+
+
+def _print(json: bool, document: Any, show: Callable[[], None]) -> None:
+    if json:
+        out.print_json(jsonlib.dumps(document, default=str, ensure_ascii=False))
+    else:
+        show()
+
+
+def progress() -> Progress:
+    """A progress bar with a count and the time left, on standard error."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=False,
+        disable=not err.is_terminal,
+    )
+
+
+@app.command()
+def demo(
+    no_serve: Annotated[bool, typer.Option("--no-serve", help="Stop after the summary.")] = False,
+    persons: Annotated[int, typer.Option(min=10, help="How many people to invent.")] = 5000,
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic federation.")] = 20260101,
+    port: Annotated[int, typer.Option(help="HTTP port; 0 takes a free one.")] = 8080,
+    mllp_port: Annotated[int, typer.Option(help="MLLP port; 0 takes a free one.")] = 2575,
+    directory: Annotated[Path, typer.Option("--dir", help="Where the store and the files are made.")] = Path("var/demo"),
+    language: Annotated[str, typer.Option("--lang", help="fr or en; by default the terminal's.")] = "",
+) -> None:
+    """The main job, end to end, on a synthetic federation of four sites."""
+    from mpi.demo import run_demo
+
+    run_demo(
+        persons=persons,
+        seed=seed,
+        folder=directory,
+        http_port=port,
+        mllp_port=mllp_port,
+        serve=not no_serve,
+        language=language,
+        out=out,
+        progress=progress(),
+    )
+
+
+@app.command()
+def serve(config: Config = None) -> None:
+    """HTTP (REST, FHIR) and the MLLP listener, until SIGTERM."""
+    from mpi.service import serve as serve_until_stopped
+
+    settings = _settings(config)
+    for key in settings.not_served_yet():
+        err.print(f"mpi: {key} is set, and this version does not act on it yet", markup=False)
+    try:
+        serve_until_stopped(settings)
+    except OSError as error:
+        err.print(f"mpi: cannot listen: {error.strerror or error}", markup=False)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="HL7 v2 files, DICOM files, folders of either.")],
+    source: Annotated[
+        str | None, typer.Option(help="Configured source the DICOM headers come from, when they do not say.")
+    ] = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Feed files to the index, through the same registry as live feeds."""
+    from mpi.feeds.dicom.ingest import walk_files
+    from mpi.feeds.hl7v2.handler import Hl7Handler
+    from mpi.ingestion import ingest as ingest_files
+
+    for path in paths:
+        if not path.exists():
+            err.print(f"mpi: {path}: no such file or folder", markup=False)
+            raise typer.Exit(2)
+    with _registry(config) as (_store, registry):
+        if source is not None:
+            registry.directory.source(source)
+        handler = Hl7Handler(registry, registry.directory, now)
+        with progress() as bar:
+            task = bar.add_task("ingest", total=sum(1 for _ in walk_files(paths)))
+            result = ingest_files(
+                registry, handler, paths, source_name=source, on_file=lambda _path: bar.advance(task)
+            )
+    reasons = [
+        {"file": file, "place": place, "problem": problem, "messages": count}
+        for (file, place, problem), count in sorted(result.reasons.items())
+    ]
+    document = {
+        "files": result.files,
+        "messages": result.messages,
+        "repeated": result.repeated,
+        **{state.value: result.states.get(state, 0) for state in MessageState},
+        "linked": result.linked,
+        "sent_to_review": result.tasks,
+        "reasons": reasons,
+    }
+
+    def show() -> None:
+        table = Table(show_header=False, box=None)
+        for name, value in document.items():
+            if name != "reasons":
+                table.add_row(name.replace("_", " "), str(value))
+        out.print(table)
+        for reason in reasons:
+            out.print(
+                f"{reason['file']}: {reason['place']}: {reason['problem']} ({reason['messages']})",
+                markup=False,
+                highlight=False,
+            )
+
+    _print(json, document, show)
+
+
+@app.command()
+def synth(
+    output: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    persons: Annotated[int, typer.Option(min=1, help="How many people.")] = 5000,
+    sites: Annotated[int, typer.Option(min=1, max=26, help="How many sites.")] = 4,
+    seed: Annotated[int, typer.Option(help="Same seed, same federation.")] = 20260101,
+) -> None:
+    """Write a synthetic federation: tables, HL7 messages, DICOM headers, truth."""
+    from mpi_synthetic import generate, write
+
+    with progress() as bar:
+        people = bar.add_task("people and records", total=persons)
+        federation = generate(
+            persons, sites, seed, progress=lambda done, total: bar.update(people, completed=done, total=total)
+        )
+        files = bar.add_task("messages and headers", total=len(federation.events))
+        write(federation, output, progress=lambda done, total: bar.update(files, completed=done, total=total))
+    out.print(f"{len(federation.people)} people, {len(federation.records)} records in {output}", markup=False)
+
+
+# ------------------------------------------------------------------------------- keys
+
+
+@key_app.command("create")
+def key_create(
+    name: Annotated[str, typer.Argument(help="Who will use it.")],
+    role: Annotated[str, typer.Option(help="portal, site, reviewer, lead, auditor or operator.")],
+    domain: Annotated[list[str] | None, typer.Option("--domain", help="Namespace it may see; repeatable.")] = None,
+    config: Config = None,
+) -> None:
+    """Create an API key and print it once, as the last word."""
+    from mpi.security.keys import Role, create_key
+
+    if role not in set(Role):
+        err.print(f"mpi: --role: not one of {', '.join(Role)}", markup=False)
+        raise typer.Exit(2)
+    with _registry(config) as (store, registry):
+        domains = []
+        for namespace in domain or ():
+            known = registry.directory.domains.by_namespace(namespace)
+            if known is None:
+                err.print("mpi: --domain: not a configured domain", markup=False)
+                raise typer.Exit(2)
+            domains.append(known.key)
+        secret = create_key(store, name=name, role=Role(role), domains=domains, clock=now)
+    print(f"key of {name}, role {role}: {secret}")
+
+
+@key_app.command("list")
+def key_list(config: Config = None, json: Json = False) -> None:
+    """List keys, without their secrets."""
+    with _registry(config) as (store, _registry_), store.read() as uow:
+        keys = uow.keys.all()
+    document = [
+        {"name": k.name, "role": k.role, "domains": list(k.domains), "created": k.created_at, "revoked": k.revoked_at}
+        for k in keys
+    ]
+    _print(json, document, lambda: out.print(_table(document) if document else "no keys"))
+
+
+@key_app.command("revoke")
+def key_revoke(name: Annotated[str, typer.Argument(help="Its name.")], config: Config = None) -> None:
+    """Revoke a key; the next request with it is refused."""
+    from mpi.security.keys import revoke_key
+
+    with _registry(config) as (store, _registry_):
+        if not revoke_key(store, name=name, clock=now):
+            err.print("mpi: no such key, or revoked already", markup=False)
+            raise typer.Exit(1)
+    out.print("revoked")
+
+
+# ------------------------------------------------------------------------------- review
+
+
+@queue_app.command("list")
+def queue_list(
+    state: Annotated[str, typer.Option(help="live, or one of open, waiting, decided, obsolete.")] = "live",
+    kind: Annotated[str | None, typer.Option(help="Kind of task, such as potential_link.")] = None,
+    after: Annotated[int, typer.Option(help="Start after this task.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """List review tasks."""
+    if state != "live" and state not in set(TaskState):
+        err.print(f"mpi: --state: not one of live, {', '.join(TaskState)}", markup=False)
+        raise typer.Exit(2)
+    states = LIVE_STATES if state == "live" else frozenset({TaskState(state)})
+    with _registry(config) as (_store, registry):
+        tasks = registry.tasks(states=states, kind=kind, after=after, limit=limit)
+    document = [
+        {
+            "id": task.id,
+            "kind": task.key.kind,
+            "state": task.state,
+            "reason": task.reason,
+            "bits": None if task.weight_bits is None else round(task.weight_bits, 1),
+            "opened": task.opened_at,
+        }
+        for task in tasks
+    ]
+    _print(json, document, lambda: out.print(_table(document) if document else "nothing to review"))
+
+
+@queue_app.command("show")
+def queue_show(
+    task_id: Annotated[int, typer.Argument(help="The task.")],
+    lang: Language = "fr",
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Show the two records of a task side by side, and what speaks for and against."""
+    with _registry(config) as (_store, registry):
+        view = registry.review(task_id, actor="user:terminal")
+        names = {d.key: d.authority.namespace for d in registry.directory.domains}
+    sides = [record.traits.to_json() for record in (view.left, view.right)]
+    evidence = explain(view.score, lang)
+    document = {
+        "id": view.task.id,
+        "kind": view.task.key.kind,
+        "state": view.task.state,
+        "reason": view.task.reason,
+        "version": view.task.version,
+        "left": {"domain": names.get(view.left.key.domain), "id": view.left.key.value, **sides[0]},
+        "right": {"domain": names.get(view.right.key.domain), "id": view.right.key.value, **sides[1]},
+        "evidence": evidence,
+        "probability": view.score.probability,
+    }
+
+    def show() -> None:
+        out.print(f"task {view.task.id}  {view.task.key.kind}  {view.task.state}  {view.task.reason}", markup=False)
+        table = Table("", "left", "right")
+        left, right = document["left"], document["right"]
+        assert isinstance(left, dict)
+        assert isinstance(right, dict)
+        for trait in dict.fromkeys((*left, *right)):
+            table.add_row(trait, _plain(left.get(trait)), _plain(right.get(trait)))
+        out.print(table)
+        for sentence in evidence:
+            out.print(f"  {sentence}", markup=False, highlight=False)
+
+    _print(json, document, show)
+
+
+@queue_app.command("decide")
+def queue_decide(
+    task_id: Annotated[int, typer.Argument(help="The task.")],
+    verdict: Annotated[Verdict, typer.Argument(help="same, different or undecided.")],
+    reviewer: Annotated[str, typer.Option(help="Who decides; kept in the audit trail.")],
+    reason: Annotated[str, typer.Option(help="Why, in a few words.")] = "",
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Decide a task. The verdict is a fact: it outlives every re-scoring, and `queue undo` withdraws it."""
+    with _registry(config) as (_store, registry):
+        version = registry.review(task_id, actor=f"user:{reviewer}").task.version
+        task = registry.decide(task_id, verdict, reviewer=reviewer, version=version, reason=reason)
+    document = {"id": task.id, "state": task.state, "fact": task.fact_id}
+    _print(json, document, lambda: out.print(f"task {task.id} is {task.state}, fact {task.fact_id}", markup=False))
+
+
+@queue_app.command("undo")
+def queue_undo(
+    fact_id: Annotated[int, typer.Argument(help="The fact a decision became; `queue decide` prints it.")],
+    reviewer: Annotated[str, typer.Option(help="Who undoes; kept in the audit trail.")],
+    config: Config = None,
+) -> None:
+    """Withdraw a decision: everything is derived again as if it had never been made."""
+    with _registry(config) as (_store, registry):
+        registry.withdraw(fact_id, actor=f"user:{reviewer}")
+    out.print(f"fact {fact_id} is withdrawn")
+
+
+# ------------------------------------------------------------------------------- journal
+
+
+@inbox_app.command("list")
+def inbox_list(
+    state: Annotated[MessageState | None, typer.Option(help="Only messages in this state.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only messages of this source.")] = None,
+    after: Annotated[int, typer.Option(help="Start after this message.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """List received messages and what became of them."""
+    with _registry(config) as (_store, registry):
+        messages = registry.messages(state=state, source=source, after=after, limit=limit)
+    document = [
+        {
+            "id": m.id,
+            "source": m.envelope.source,
+            "event": m.envelope.event,
+            "state": m.state,
+            "place": m.place,
+            "problem": m.problem,
+            "received": m.received_at,
+        }
+        for m in messages
+    ]
+    _print(json, document, lambda: out.print(_table(document) if document else "no messages"))
+
+
+@inbox_app.command("counts")
+def inbox_counts(config: Config = None, json: Json = False) -> None:
+    """How many messages of each source are in each state."""
+    with _registry(config) as (_store, registry):
+        counts = registry.message_counts()
+    document = [
+        {"source": source, **{state.value: states.get(state, 0) for state in MessageState}}
+        for source, states in sorted(counts.items())
+    ]
+    _print(json, document, lambda: out.print(_table(document) if document else "no messages"))
+
+
+@inbox_app.command("show")
+def inbox_show(message_id: Annotated[int, typer.Argument(help="The message.")], config: Config = None) -> None:
+    """Print one message as it was received. It holds a patient's data: mind where you print it."""
+    with _registry(config) as (_store, registry):
+        message = registry.message(message_id)
+    out.print(f"message {message.id}  {message.envelope.event}  {message.state}  {message.place}  {message.problem}")
+    print(message.envelope.raw.decode("latin-1").replace("\r", "\n"))
+
+
+@inbox_app.command("replay")
+def inbox_replay(
+    message_id: Annotated[int, typer.Argument(help="A quarantined or refused message.")],
+    actor: Annotated[str, typer.Option("--by", help="Who replays; kept in the audit trail.")],
+    config: Config = None,
+) -> None:
+    """Process a quarantined or refused message again, for instance after the configuration was mended."""
+    from mpi.replay import replay
+
+    with _registry(config) as (_store, registry):
+        receipt = replay(registry, message_id, actor=f"user:{actor}")
+    out.print(f"message {receipt.message_id} is {receipt.state}")
+    if receipt.state is not MessageState.APPLIED:
+        raise typer.Exit(1)
+
+
+@audit_app.command("verify")
+def audit_verify(config: Config = None) -> None:
+    """Check the hash chain of the audit trail."""
+    from mpi.index.audit import first_break
+
+    with _registry(config) as (store, _registry_), store.read() as uow:
+        broken = first_break(uow.audit.chain())
+    if broken is not None:
+        err.print(f"mpi: the audit chain is broken at event {broken}")
+        raise typer.Exit(1)
+    out.print("the audit chain holds")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(*rows[0].keys())
+    for row in rows:
+        table.add_row(*(_plain(value) for value in row.values()))
+    return table

@@ -1,0 +1,181 @@
+"""
+One frame in, one reply out: journalled feeds through the registry, queries through its cross-references.
+
+Source: IHE ITI-8, ITI-9, ITI-30; IHE ITI TF-2 appendix C.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from mpi.errors import UnreadableMessage
+from mpi.feeds.hl7v2 import adt, er7, skeletons
+from mpi.feeds.hl7v2.ack import acknowledge
+from mpi.feeds.hl7v2.query import CrossReferences, answer_query
+from mpi.index.events import Envelope, Instruction, Receipt
+from mpi.index.events import Protocol as Transport
+from mpi.index.parties import Directory
+from mpi.index.ports import Clock
+
+UNKNOWN_SOURCE: Final = "unknown"
+_WORD = re.compile(r"[A-Z][A-Z0-9]{2}", re.ASCII)
+
+_log = structlog.get_logger()
+
+
+class Index(CrossReferences, Protocol):
+    """What a handler needs of the registry."""
+
+    def receive(
+        self, envelope: Envelope, read: Callable[[], Instruction], reply: Callable[[Receipt], bytes]
+    ) -> Receipt:
+        """Journal, read, apply and answer in one transaction; StoreError when it did not commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """
+    A frame ready for the registry.
+
+    Args:
+        read: parses it; raises the error that says why it cannot be used.
+        reply: writes the acknowledgement of what became of it.
+    """
+
+    envelope: Envelope
+    read: Callable[[], Instruction]
+    reply: Callable[[Receipt], bytes]
+
+
+class Hl7Handler:
+    """
+    HL7 v2 over anything that carries frames: MLLP, files, a replay of the journal.
+
+    Safe to call from several threads when the registry is.
+    """
+
+    def __init__(self, registry: Index, directory: Directory, clock: Clock) -> None:
+        self._registry = registry
+        self._directory = directory
+        self._clock = clock
+        for error in (False, True):  # built now, so that no sender waits for it
+            skeletons.acknowledgement(skeletons.OLD, error=error)
+            skeletons.acknowledgement(skeletons.NEW, error=error)
+            skeletons.cross_reference(error=error, found=not error)
+        skeletons.cross_reference(error=False, found=False)
+
+    def handle(self, frame: bytes) -> bytes:
+        """
+        Answer one message (no MLLP framing), in its own character set.
+
+        Raises:
+            StoreError: nothing may be answered; close the connection.
+        """
+        try:
+            header = er7.read_header(frame)
+        except UnreadableMessage:
+            header = None
+        if header is not None and header.value(9, 1) == "QBP":
+            return self._answer_query(frame, header)
+        incoming = self.prepare(frame)
+        receipt = self._registry.receive(incoming.envelope, incoming.read, incoming.reply)
+        _log.info(
+            "hl7v2.received",
+            message_id=receipt.message_id,
+            state=str(receipt.state),
+            source=incoming.envelope.source,
+            trigger=incoming.envelope.event,
+            error=type(receipt.error).__name__ if receipt.error else "",
+            place=getattr(receipt.error, "place", ""),
+        )
+        return receipt.reply
+
+    def prepare(self, frame: bytes) -> Incoming:
+        """Make a frame ready for the registry, whatever is in it. Queries are not for the registry."""
+        try:
+            header = er7.read_header(frame)
+        except UnreadableMessage as error:
+            return self._unreadable(frame, error)
+        application, facility = header.value(3), header.value(4)
+        source = self._directory.source_of(application, facility)
+        charset = source.default_charset if source is not None else "8859/1"
+
+        def read() -> Instruction:
+            message = er7.read(frame, default_charset=charset, header=header)
+            return adt.read_instruction(message, source=source, directory=self._directory)
+
+        def reply(receipt: Receipt) -> bytes:
+            text = acknowledge(
+                header, receipt.error, at=self._clock(), own_application=self._directory.own.namespace
+            )
+            return text.encode(header.codec, errors="replace")
+
+        envelope = Envelope(
+            protocol=Transport.HL7V2,
+            source=source.name if source is not None else UNKNOWN_SOURCE,
+            application=application,
+            facility=facility,
+            control_id=header.value(10),
+            content_hash=_content_hash(frame, header),
+            raw=frame,
+            event="^".join(
+                code for code in (header.value(9, 1), header.value(9, 2)) if _WORD.fullmatch(code)
+            ),
+        )
+        return Incoming(envelope, read, reply)
+
+    def _unreadable(self, frame: bytes, error: UnreadableMessage) -> Incoming:
+        def read() -> Instruction:
+            raise error
+
+        def reply(receipt: Receipt) -> bytes:
+            text = acknowledge(None, error, at=self._clock(), own_application=self._directory.own.namespace)
+            return text.encode("ascii")
+
+        envelope = Envelope(
+            protocol=Transport.HL7V2,
+            source=UNKNOWN_SOURCE,
+            application="",
+            facility="",
+            control_id="",
+            content_hash=hashlib.sha256(frame).hexdigest(),
+            raw=frame,
+        )
+        return Incoming(envelope, read, reply)
+
+    def _answer_query(self, frame: bytes, header: er7.Segment) -> bytes:
+        at = self._clock()
+        own = self._directory.own.namespace
+        try:
+            message = er7.read(frame, header=header)
+        except UnreadableMessage as error:
+            return acknowledge(header, error, at=at, own_application=own).encode(
+                header.codec, errors="replace"
+            )
+        text = answer_query(message, index=self._registry, directory=self._directory, at=at)
+        try:
+            return text.encode(message.codec)
+        except UnicodeEncodeError:
+            return _in_utf_8(text)
+
+
+def _content_hash(frame: bytes, header: er7.Segment) -> str:
+    """SHA-256 of a message with its time blanked: a sender stamps the same message anew when it repeats it."""
+    line = header.raw.encode(header.codec)
+    mark = header.separators.field.encode("ascii")
+    fields = line.split(mark)
+    if len(fields) > 6:
+        fields[6] = b""
+    return hashlib.sha256(frame.replace(line, mark.join(fields), 1)).hexdigest()
+
+
+def _in_utf_8(text: str) -> bytes:
+    """An answer whose identifiers the request's character set cannot write."""
+    header, rest = text.split("\r", 1)
+    fields = (header.split("|") + [""] * 18)[:18]
+    fields[17] = "UNICODE UTF-8"
+    return "\r".join(("|".join(fields), rest)).encode()

@@ -1,0 +1,101 @@
+"""
+Files into the registry, whatever they are: HL7 v2 messages and batches, DICOM files and folders.
+
+The same handlers as the live feeds; only the transport differs.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mpi.feeds.dicom.ingest import ingest_dicom, walk_files
+from mpi.feeds.hl7v2.batch import looks_like_hl7, split_messages
+from mpi.feeds.hl7v2.handler import Hl7Handler
+from mpi.index.events import MessageState, Receipt
+from mpi.index.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """
+    What became of the files and of the messages in them.
+
+    Args:
+        files: how many files were opened; each is a DICOM file or holds one or more HL7 messages.
+        states: messages by the state they reached. Their sum is `messages`.
+        repeated: DICOM files that repeat a patient and study already handed over in this run.
+        reasons: how many messages each (file, place, problem) stopped.
+    """
+
+    files: int = 0
+    messages: int = 0
+    states: Mapping[MessageState, int] = field(default_factory=dict)
+    repeated: int = 0
+    linked: int = 0
+    tasks: int = 0
+    reasons: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+
+
+def ingest(
+    registry: Registry,
+    hl7: Hl7Handler,
+    paths: Iterable[Path],
+    *,
+    source_name: str | None = None,
+    on_file: Callable[[Path], None] = lambda _path: None,
+) -> Ingested:
+    """
+    Feed files and folders to the registry.
+
+    Args:
+        source_name: the configured source DICOM headers come from, when they do not say.
+        on_file: told of each file once it is done, for a progress bar.
+
+    Raises:
+        StoreError: the store does not take writes any more.
+    """
+    states: Counter[MessageState] = Counter()
+    reasons: Counter[tuple[str, str, str]] = Counter()
+    files = linked = tasks = repeated = 0
+
+    def count(path: Path, receipt: Receipt) -> None:
+        nonlocal linked, tasks
+        states[receipt.state] += 1
+        linked += receipt.linked
+        tasks += receipt.tasks_opened
+        if receipt.error is not None:
+            place = getattr(receipt.error, "place", "")
+            reasons[path.name, place, getattr(receipt.error, "problem", str(receipt.error))] += 1
+
+    headers: list[Path] = []
+    for path in walk_files(paths):
+        with path.open("rb") as stream:
+            is_hl7 = looks_like_hl7(stream.read(64))
+        if not is_hl7:
+            headers.append(path)
+            continue
+        files += 1
+        for message in split_messages(path.read_bytes()):
+            incoming = hl7.prepare(message)
+            count(path, registry.receive(incoming.envelope, incoming.read, incoming.reply))
+        on_file(path)
+
+    def on_result(path: Path, receipt: Receipt | None, _error: Exception | None) -> None:
+        nonlocal repeated
+        if receipt is None:
+            repeated += 1
+        else:
+            count(path, receipt)
+        on_file(path)
+
+    ingest_dicom(registry, registry.directory, headers, source_name, on_result)
+    return Ingested(
+        files=files + len(headers),
+        messages=sum(states.values()),
+        states=dict(states),
+        repeated=repeated,
+        linked=linked,
+        tasks=tasks,
+        reasons=dict(reasons),
+    )

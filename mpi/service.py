@@ -1,0 +1,143 @@
+"""
+The service: HTTP and MLLP over one registry, started and stopped together.
+"""
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+import uvicorn
+
+from mpi.api.app import create_app
+from mpi.feeds import mllp
+from mpi.feeds.hl7v2.handler import Hl7Handler
+from mpi.index.registry import Registry
+from mpi.settings import Settings
+from mpi.store import SqlStore
+from mpi.wiring import now, open_registry
+
+_log = structlog.get_logger()
+
+
+class Service:
+    """
+    One running index: store, registry, MLLP listener and HTTP server.
+
+    Args:
+        settings: where to listen and what to open.
+
+    Raises:
+        StoreError: the store cannot be opened.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store: SqlStore
+        self.registry: Registry
+        self.store, self.registry = open_registry(settings)
+        self.hl7 = Hl7Handler(self.registry, self.registry.directory, now)
+        self.mllp_port = 0
+        self.http_port = 0
+        self._stop = asyncio.Event()
+
+    async def run(self, started: threading.Event | None = None) -> None:
+        """Serve until `stop`; then finish what is in flight and close the store."""
+        limits = mllp.Limits(
+            max_message_bytes=self.settings.mllp.max_message_bytes,
+            frame_timeout_seconds=self.settings.mllp.frame_timeout_seconds,
+            idle_timeout_seconds=self.settings.mllp.idle_timeout_seconds,
+            max_connections=self.settings.mllp.max_connections,
+        )
+        workers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="mllp")
+        app = create_app(self.settings, store=self.store, registry=self.registry)
+        config = uvicorn.Config(
+            app,
+            host=self.settings.http.host,
+            port=self.settings.http.port,
+            access_log=False,  # request lines hold identifiers
+            log_level="warning",
+            lifespan="on",
+        )
+        http = uvicorn.Server(config)
+        http.install_signal_handlers = lambda: None  # type: ignore[method-assign]
+        listener = await mllp.serve(
+            self.hl7.handle, self.settings.mllp.host, self.settings.mllp.port, limits=limits, executor=workers
+        )
+        serving = asyncio.create_task(http.serve())
+        try:
+            while not http.started:
+                if serving.done():
+                    serving.result()
+                    raise OSError("the HTTP server did not start")
+                await asyncio.sleep(0.01)
+            self.mllp_port = listener.port
+            self.http_port = http.servers[0].sockets[0].getsockname()[1]
+            _log.info("service.started", http_port=self.http_port, mllp_port=self.mllp_port)
+            if started is not None:
+                started.set()
+            stopping = asyncio.create_task(self._stop.wait())
+            await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+        finally:
+            await listener.stop()
+            http.should_exit = True
+            await serving
+            workers.shutdown()
+            self.store.close()
+            _log.info("service.stopped")
+
+    def stop(self) -> None:
+        """Ask `run` to end. Call it from the event loop's own thread."""
+        self._stop.set()
+
+
+def serve(settings: Settings) -> None:
+    """Run the service in this process until SIGTERM or SIGINT."""
+
+    async def main() -> None:
+        service = Service(settings)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, service.stop)
+        await service.run()
+
+    asyncio.run(main())
+
+
+@contextlib.contextmanager
+def in_background(settings: Settings) -> Iterator[Service]:
+    """Run the service in a thread of its own; for the demonstration and for tests."""
+    started = threading.Event()
+    box: dict[str, Service | BaseException] = {}
+    loop = asyncio.new_event_loop()
+
+    async def main() -> None:
+        service = Service(settings)
+        box["service"] = service
+        await service.run(started)
+
+    def target() -> None:
+        try:
+            loop.run_until_complete(main())
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+            box["error"] = error
+            started.set()
+        finally:
+            loop.close()
+
+    thread = threading.Thread(target=target, name="mpi-service", daemon=True)
+    thread.start()
+    started.wait()
+    if isinstance(error := box.get("error"), BaseException):
+        raise error
+    service = box["service"]
+    assert isinstance(service, Service)
+    try:
+        yield service
+    finally:
+        loop.call_soon_threadsafe(service.stop)
+        thread.join()

@@ -1,0 +1,224 @@
+"""What relates records: scored edges, facts, and memberships of enterprise records."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, bindparam, case, delete, insert, or_, select, union, update
+
+from mpi.identity.model import RecordKey
+from mpi.index.events import Fact, FactKind
+from mpi.index.graph import Edge
+from mpi.index.ports import Membership
+from mpi.matching.decision import Decision
+from mpi.matching.model import Evidence
+from mpi.matching.online import ScoredPair
+from mpi.store.columns import Among, AmongKeys
+from mpi.store.session import Session
+from mpi.store.tables import EDGE, FACT, MEMBERSHIP
+
+_E, _F, _M = EDGE.c, FACT.c, MEMBERSHIP.c
+
+_INSERT_EDGE = insert(EDGE)
+_DELETE_EDGES = delete(EDGE).where(
+    or_(_E.left_id == bindparam("record_id"), _E.right_id == bindparam("record_id"))
+)
+_EDGES_TOUCHING = (
+    select(EDGE)
+    .where(or_(Among(_E.left_id, "ids"), Among(_E.right_id, "ids")))
+    .order_by(_E.left_id, _E.right_id)
+)
+
+_INSERT_FACT = insert(FACT)
+_FACT = select(FACT).where(_F.id == bindparam("fact_id"))
+_WITHDRAW = update(FACT).where(_F.id == bindparam("fact_id"), _F.withdrawn_at.is_(None))
+_STANDING = (
+    select(FACT)
+    .where(
+        _F.withdrawn_at.is_(None),
+        _F.id.in_(
+            union(
+                select(_F.id).where(AmongKeys(_F.left_domain, _F.left_value, "keys")),
+                select(_F.id).where(AmongKeys(_F.right_domain, _F.right_value, "keys")),
+            )
+        ),
+    )
+    .order_by(_F.id)
+)
+_FACT_PAGE = select(FACT).where(_F.id > bindparam("after")).order_by(_F.id).limit(bindparam("limit"))
+
+_INSERT_MEMBERSHIP = insert(MEMBERSHIP)
+_CURRENT = (
+    select(_M.record_id, _M.euid)
+    .where(Among(_M.record_id, "ids"), _M.valid_to.is_(None))
+    .order_by(_M.record_id)
+)
+_END_CURRENT = (
+    update(MEMBERSHIP)
+    .where(_M.record_id == bindparam("of_record"), _M.valid_to.is_(None))
+    .values(
+        valid_to=case(
+            (_M.valid_from > bindparam("at", type_=_M.valid_to.type), _M.valid_from), else_=bindparam("at")
+        )
+    )
+    .returning(_M.valid_to)
+)
+_STILL = _M.valid_to.is_(None)
+_THEN = (
+    _M.valid_from <= bindparam("as_of", type_=_M.valid_from.type),
+    or_(_STILL, _M.valid_to > bindparam("as_of", type_=_M.valid_from.type)),
+)
+_MEMBERS = select(_M.record_id).where(_M.euid == bindparam("euid")).order_by(_M.record_id)
+_MEMBERS_NOW, _MEMBERS_THEN = _MEMBERS.where(_STILL), _MEMBERS.where(*_THEN)
+_EUID = select(_M.euid).where(_M.record_id == bindparam("record_id"))
+_EUID_NOW, _EUID_THEN = _EUID.where(_STILL), _EUID.where(*_THEN)
+_HISTORY = (
+    select(_M.record_id, _M.euid, _M.valid_from, _M.valid_to)
+    .where(_M.record_id == bindparam("record_id"))
+    .order_by(_M.id)
+)
+
+
+class SqlEdges:
+    """`ports.Edges` on a database."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def replace(self, record_id: int, edges: Sequence[Edge]) -> None:
+        self._session.change(_DELETE_EDGES, {"record_id": record_id})
+        if edges:
+            self._session.change(_INSERT_EDGE, [_edge_row(edge) for edge in edges])
+
+    def touching(self, record_ids: Collection[int]) -> list[Edge]:
+        if not record_ids:
+            return []
+        return [_edge(row) for row in self._session.rows(_EDGES_TOUCHING, {"ids": record_ids})]
+
+
+def _edge_row(edge: Edge) -> dict[str, Any]:
+    score = edge.score
+    return {
+        "left_id": edge.left_id,
+        "right_id": edge.right_id,
+        "weight_bits": score.weight_bits,
+        "probability": score.probability,
+        "decision": score.decision.value,
+        "evidence": score.evidence,
+        "guards": score.guards,
+        "contradicts": score.contradicts,
+        "model_version": edge.model_version,
+    }
+
+
+def _edge(row: Row[Any]) -> Edge:
+    return Edge(
+        left_id=row.left_id,
+        right_id=row.right_id,
+        score=ScoredPair(
+            weight_bits=row.weight_bits,
+            probability=row.probability,
+            decision=Decision(row.decision),
+            evidence=tuple(Evidence(*item) for item in row.evidence),
+            guards=tuple(row.guards),
+            contradicts=row.contradicts,
+        ),
+        model_version=row.model_version,
+    )
+
+
+class SqlFacts:
+    """`ports.Facts` on a database."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, fact: Fact) -> int:
+        return self._session.insert(
+            _INSERT_FACT,
+            {
+                "kind": fact.kind.value,
+                "left_domain": fact.left.domain,
+                "left_value": fact.left.value,
+                "right_domain": fact.right.domain,
+                "right_value": fact.right.value,
+                "actor": fact.actor,
+                "reason": fact.reason,
+                "event_time": fact.event_time,
+                "recorded_at": fact.recorded_at,
+                "message_id": fact.message_id,
+                "withdrawn_at": fact.withdrawn_at,
+                "withdrawn_by": fact.withdrawn_by,
+            },
+        )
+
+    def get(self, fact_id: int) -> Fact | None:
+        row = self._session.first(_FACT, {"fact_id": fact_id})
+        return _fact(row) if row else None
+
+    def withdraw(self, fact_id: int, *, at: datetime, by: str) -> None:
+        if not self._session.change(_WITHDRAW, {"fact_id": fact_id, "withdrawn_at": at, "withdrawn_by": by}):
+            raise LookupError("no such fact stands")
+
+    def standing(self, keys: Collection[RecordKey]) -> list[Fact]:
+        if not keys:
+            return []
+        return [_fact(row) for row in self._session.rows(_STANDING, {"keys": keys})]
+
+    def page(self, *, after: int = 0, limit: int = 50) -> list[Fact]:
+        return [_fact(row) for row in self._session.rows(_FACT_PAGE, {"after": after, "limit": limit})]
+
+
+def _fact(row: Row[Any]) -> Fact:
+    return Fact(
+        id=row.id,
+        kind=FactKind(row.kind),
+        left=RecordKey(row.left_domain, row.left_value),
+        right=RecordKey(row.right_domain, row.right_value),
+        actor=row.actor,
+        event_time=row.event_time,
+        recorded_at=row.recorded_at,
+        reason=row.reason,
+        message_id=row.message_id,
+        withdrawn_at=row.withdrawn_at,
+        withdrawn_by=row.withdrawn_by,
+    )
+
+
+class SqlMemberships:
+    """
+    `ports.Memberships` on a database.
+
+    Intervals are closed at the start and open at the end, and those of one record never overlap.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def current(self, record_ids: Collection[int]) -> dict[int, str]:
+        if not record_ids:
+            return {}
+        return {row[0]: row[1] for row in self._session.rows(_CURRENT, {"ids": record_ids})}
+
+    def members(self, euid: str, *, as_of: datetime | None = None) -> list[int]:
+        if as_of is None:
+            return [row[0] for row in self._session.rows(_MEMBERS_NOW, {"euid": euid})]
+        return [row[0] for row in self._session.rows(_MEMBERS_THEN, {"euid": euid, "as_of": as_of})]
+
+    def euid_of(self, record_id: int, *, as_of: datetime | None = None) -> str | None:
+        if as_of is None:
+            row = self._session.first(_EUID_NOW, {"record_id": record_id})
+        else:
+            row = self._session.first(_EUID_THEN, {"record_id": record_id, "as_of": as_of})
+        return row[0] if row else None
+
+    def move(self, record_id: int, euid: str, *, at: datetime) -> None:
+        """A clock that went back would make two memberships at once: the later instant holds."""
+        ended = self._session.first(_END_CURRENT, {"of_record": record_id, "at": at})
+        begins = ended[0] if ended else at
+        self._session.insert(
+            _INSERT_MEMBERSHIP, {"record_id": record_id, "euid": euid, "valid_from": begins, "valid_to": None}
+        )
+
+    def history(self, record_id: int) -> list[Membership]:
+        return [Membership(*row) for row in self._session.rows(_HISTORY, {"record_id": record_id})]

@@ -1,0 +1,121 @@
+"""PostgreSQL, the production store: writers one after another by an advisory lock, readers on snapshots."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, column, create_engine, event, func, select, table
+from sqlalchemy.engine import URL
+
+from mpi.errors import SettingsError, StoreError
+from mpi.store.base import WAIT_FOR_WRITER_SECONDS, SqlStore, connect
+from mpi.store.session import guarded
+
+_WRITERS_LOCK = int.from_bytes(b"mpi-writ")
+"""Every writer of every process takes this advisory lock first, and holds it to the end of its transaction."""
+
+_TAKE_TURN = select(func.pg_advisory_xact_lock(_WRITERS_LOCK))
+_SETTINGS = table("pg_settings", column("name"), column("setting"))
+_DURABLE = {"on", "remote_write", "remote_apply"}
+_STATEMENT_TIMEOUT_MS = 60_000
+_READERS = 8
+
+
+class PostgresStore(SqlStore):
+    """
+    A store in a PostgreSQL database.
+
+    Args:
+        allow_unsafe: accept a server that loses commits in a power cut. For tests only.
+
+    Raises:
+        StoreError: the server is away, or would acknowledge what is not durable.
+        SettingsError: the driver is not installed.
+    """
+
+    def __init__(self, url: URL, *, allow_unsafe: bool = False) -> None:
+        self._lock = threading.Lock()
+        waits_ms = int(WAIT_FOR_WRITER_SECONDS * 1000)
+        writer = _engine(
+            url,
+            {
+                "lock_timeout": waits_ms,
+                "statement_timeout": _STATEMENT_TIMEOUT_MS,
+                # A writer that stopped between two statements must not stop all the others.
+                "idle_in_transaction_session_timeout": _STATEMENT_TIMEOUT_MS,
+            },
+            pool_size=1,
+        )
+        reader = _engine(url, {"statement_timeout": _STATEMENT_TIMEOUT_MS}, pool_size=_READERS)
+
+        @event.listens_for(reader, "connect")
+        def _only_read(dbapi_connection: Any, _record: object) -> None:
+            from psycopg import IsolationLevel
+
+            dbapi_connection.isolation_level = IsolationLevel.REPEATABLE_READ
+            dbapi_connection.read_only = True
+
+        super().__init__(writer=writer, reader=reader)
+        try:
+            _assert_fit(reader, allow_unsafe=allow_unsafe)
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def _writers_turn(self) -> Iterator[None]:
+        """Threads of this process wait here, without holding a connection."""
+        if not self._lock.acquire(timeout=WAIT_FOR_WRITER_SECONDS):
+            raise StoreError("the writer's turn did not come")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _readers_turn(self) -> Iterator[None]:
+        yield
+
+    def _begin_write(self) -> Connection:
+        return connect(self._writer_engine, first=_TAKE_TURN)
+
+    def _begin_read(self) -> Connection:
+        return connect(self._reader_engine)
+
+
+def _engine(url: URL, session_settings: dict[str, object], *, pool_size: int) -> Engine:
+    options = " ".join(
+        f"-c {name}={value}" for name, value in {"timezone": "UTC", **session_settings}.items()
+    )
+    asked = url.query.get("options", "")
+    try:
+        return create_engine(
+            url,
+            connect_args={"options": f"{asked} {options}".strip(), "connect_timeout": 10},
+            pool_size=pool_size,
+            hide_parameters=True,
+        )
+    except ModuleNotFoundError:
+        raise SettingsError(
+            "database.url: PostgreSQL needs the `postgres` extra: pip install mpi[postgres]"
+        ) from None
+
+
+def _assert_fit(engine: Engine, *, allow_unsafe: bool) -> None:
+    names = ("synchronous_commit", "fsync", "server_encoding")
+    query = select(_SETTINGS.c.name, _SETTINGS.c.setting).where(_SETTINGS.c.name.in_(names))
+
+    def asked() -> dict[str, str]:
+        with engine.connect() as connection:
+            return {row.name: row.setting for row in connection.execute(query)}
+
+    settings = guarded(asked)
+    if settings["server_encoding"] != "UTF8":
+        raise StoreError("server_encoding is not UTF8: names would be refused")
+    if allow_unsafe:
+        return
+    if settings["synchronous_commit"] not in _DURABLE:
+        raise StoreError("synchronous_commit is not on: a commit would not survive a power cut")
+    if settings["fsync"] != "on":
+        raise StoreError("fsync is off: a commit would not survive a power cut")

@@ -1,0 +1,137 @@
+"""What is only ever appended or looked up: the audit chain, the outbox, the API keys."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, bindparam, insert, select, update
+
+from mpi.index.audit import GENESIS, AuditEvent, ChainedEvent, chain_hash
+from mpi.index.ports import OutboxRow, StoredKey
+from mpi.store.session import Session
+from mpi.store.tables import API_KEY, AUDIT, OUTBOX
+
+_CHAIN_PAGE = 1_000
+
+_A, _O, _K = AUDIT.c, OUTBOX.c, API_KEY.c
+_HEAD = select(_A.sequence, _A.hash).order_by(_A.sequence.desc()).limit(1)
+_APPEND = insert(AUDIT)
+_CHAIN = select(AUDIT).where(_A.sequence > bindparam("after")).order_by(_A.sequence).limit(_CHAIN_PAGE)
+_INSERT_OUTBOX = insert(OUTBOX)
+_OUTBOX_PAGE = select(OUTBOX).where(_O.id > bindparam("after")).order_by(_O.id).limit(bindparam("limit"))
+_INSERT_KEY = insert(API_KEY)
+_KEYS = select(_K.id, _K.name, _K.role, _K.domains, _K.created_at, _K.revoked_at).order_by(_K.id)
+_FIND = _KEYS.where(_K.secret_hash == bindparam("secret_hash"))
+_REVOKE = update(API_KEY).where(_K.name == bindparam("of_name"), _K.revoked_at.is_(None))
+
+
+class SqlAuditTrail:
+    """`ports.AuditTrail` on a database."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._head: tuple[int, str] | None = None
+        self._undone = 0
+
+    def append(self, event: AuditEvent) -> None:
+        event = replace(event, at=event.at.astimezone(UTC))  # as it will be read back
+        last, previous_hash = self._chain_head()
+        hash_ = chain_hash(last + 1, previous_hash, event)
+        self._session.insert(
+            _APPEND,
+            {
+                "sequence": last + 1,
+                "previous_hash": previous_hash,
+                "hash": hash_,
+                "at": event.at,
+                "actor": event.actor,
+                "action": event.action,
+                "kind": event.kind,
+                "subject": event.subject,
+                "details": event.details,
+            },
+        )
+        self._head = (last + 1, hash_)
+
+    def chain(self) -> Iterator[ChainedEvent]:
+        after = 0
+        while rows := self._session.rows(_CHAIN, {"after": after}):
+            for row in rows:
+                yield _chained(row)
+            after = rows[-1].sequence
+
+    def _chain_head(self) -> tuple[int, str]:
+        """Read once in a unit of work, and again after a savepoint took appended events back."""
+        if self._head is None or self._undone != self._session.undone:
+            row = self._session.first(_HEAD)
+            self._head = (row[0], row[1]) if row else (0, GENESIS)
+            self._undone = self._session.undone
+        return self._head
+
+
+def _chained(row: Row[Any]) -> ChainedEvent:
+    return ChainedEvent(
+        sequence=row.sequence,
+        previous_hash=row.previous_hash,
+        hash=row.hash,
+        event=AuditEvent(
+            actor=row.actor,
+            action=row.action,
+            kind=row.kind,
+            subject=row.subject,
+            at=row.at,
+            details=row.details,
+        ),
+    )
+
+
+class SqlOutbox:
+    """`ports.Outbox` on a database."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, *, consumer: str, kind: str, payload: Mapping[str, Any], created_at: datetime) -> None:
+        self._session.insert(
+            _INSERT_OUTBOX,
+            {"consumer": consumer, "kind": kind, "payload": dict(payload), "created_at": created_at},
+        )
+
+    def page(self, *, after: int = 0, limit: int = 50) -> list[OutboxRow]:
+        rows = self._session.rows(_OUTBOX_PAGE, {"after": after, "limit": limit})
+        return [OutboxRow(row.id, row.consumer, row.kind, row.payload, row.created_at) for row in rows]
+
+
+class SqlKeys:
+    """`ports.Keys` on a database."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, *, name: str, secret_hash: str, role: str, domains: Sequence[str], at: datetime) -> int:
+        return self._session.insert(
+            _INSERT_KEY,
+            {
+                "name": name,
+                "secret_hash": secret_hash,
+                "role": role,
+                "domains": list(domains),
+                "created_at": at,
+                "revoked_at": None,
+            },
+        )
+
+    def find(self, secret_hash: str) -> StoredKey | None:
+        row = self._session.first(_FIND, {"secret_hash": secret_hash})
+        return _key(row) if row else None
+
+    def all(self) -> list[StoredKey]:
+        return [_key(row) for row in self._session.rows(_KEYS)]
+
+    def revoke(self, name: str, *, at: datetime) -> bool:
+        return self._session.change(_REVOKE, {"of_name": name, "revoked_at": at}) > 0
+
+
+def _key(row: Row[Any]) -> StoredKey:
+    return StoredKey(row.id, row.name, row.role, tuple(row.domains), row.created_at, row.revoked_at)
