@@ -219,10 +219,20 @@ FAMILY_NAME = Comparison(
 # --- given names --------------------------------------------------------------------------
 
 
+def _table(name: str) -> str:
+    return resources.files("mpi.matching").joinpath("tables", name).read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def _names_in_use() -> frozenset[str]:
+    """Given names that are names in their own right, not slips of others."""
+    return frozenset(_table("given_names_in_use.txt").split("\n")) - {""}
+
+
 @lru_cache(maxsize=1)
 def _variants() -> tuple[dict[str, frozenset[str]], dict[str, str]]:
     """Name -> the names it stands for; spelling -> the spelling that represents its family."""
-    text = resources.files("mpi.matching").joinpath("given_name_variants.csv").read_text(encoding="utf-8")
+    text = _table("given_name_variants.csv")
     stands_for: dict[str, set[str]] = {}
     spelling: dict[str, str] = {}
     for row in csv.DictReader(text.splitlines()):
@@ -305,6 +315,12 @@ def _given_near(left: Traits, right: Traits) -> bool:
     return _one_edit(a, b) or _jaro_winkler_at_least(a, b, 0.9)
 
 
+def _given_near_other_name(left: Traits, right: Traits) -> bool:
+    """AMINA and YAMINA, LEA and LENA: close in writing, and both names of their own."""
+    in_use = _names_in_use()
+    return first_given(left) in in_use and first_given(right) in in_use and _given_near(left, right)
+
+
 def _given_alike(left: Traits, right: Traits) -> bool:
     """Two slips, or one sound: HOURIA and HWRIA. Too little to link on, too much to call different."""
     a, b = first_given(left), first_given(right)
@@ -324,6 +340,7 @@ GIVEN_NAME = Comparison(
         Level("in_list", _given_in_list),
         Level("variant", _given_variant),
         Level("partial", _given_partial),
+        Level("near_other_name", _given_near_other_name),
         Level("near", _given_near),
         Level("alike", _given_alike),
         Level("different", _otherwise),

@@ -33,6 +33,10 @@ _LEVELS: dict[str, dict[str, tuple[str, str]]] = {
         "in_list": ("prénom présent dans la liste de l'autre", "given name found in the other's list"),
         "variant": ("variante ou diminutif du même prénom", "variant or short form of one given name"),
         "partial": ("prénom composé partiel ou initiale", "part of a compound given name, or an initial"),
+        "near_other_name": (
+            "prénoms proches à l'écrit, mais tous deux usuels",
+            "given names close in writing, but both in use",
+        ),
         "near": ("prénom proche à l'écrit", "given name close in writing"),
         "alike": ("prénom ressemblant", "given name somewhat alike"),
         "different": ("prénoms différents", "different given names"),

@@ -49,8 +49,11 @@ _FAMILY_AGREES = _FAMILY_SAME | level_numbers(
 )
 _FAMILY_DIFFERS = level_numbers("family_name", "different", "different_women")
 _GIVEN_SAME = level_numbers("given_name", "list_exact", "exact", "exact_others_differ")
-_GIVEN_AGREES = _GIVEN_SAME | level_numbers("given_name", "in_list", "variant", "partial", "near")
-_GIVEN_LOOSE = level_numbers("given_name", "in_list", "partial", "alike", "different")
+_GIVEN_AGREES = _GIVEN_SAME | level_numbers(
+    "given_name", "in_list", "variant", "partial", "near_other_name", "near"
+)
+_GIVEN_OTHER_NAME = level_numbers("given_name", "near_other_name")
+_GIVEN_LOOSE = level_numbers("given_name", "in_list", "partial", "near_other_name", "alike", "different")
 _GIVEN_DIFFERS = level_numbers("given_name", "different")
 _DATE_SAME = level_numbers("birth_date", "exact", "exact_default")
 _DATE_AGREES = _DATE_SAME | level_numbers("birth_date", "day_month_swap", "one_digit", "year_off")
@@ -118,6 +121,8 @@ def _multiple_birth(left: Traits, right: Traits, vector: ComparisonVector) -> bo
         return False
     if _orders_differ(left, right) or _consecutive_ranks(left, right):
         return True
+    if vector[_GIVEN] in _GIVEN_OTHER_NAME:
+        return vector[_INS] not in _INS_SAME and vector[_EMAIL] not in _EMAIL_SAME
     return (left.multiple_birth or right.multiple_birth) and vector[_GIVEN] not in _GIVEN_SAME
 
 

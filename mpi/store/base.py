@@ -24,7 +24,7 @@ from mpi.index.ports import (
 )
 from mpi.store.journal import SqlInbox
 from mpi.store.links import SqlEdges, SqlFacts, SqlMemberships
-from mpi.store.records import SqlRecords
+from mpi.store.records import Folds, SqlRecords
 from mpi.store.reviews import SqlReviews
 from mpi.store.schema import check_schema, euid_secret, migrate
 from mpi.store.session import Session, guarded
@@ -39,10 +39,10 @@ log = logging.getLogger("mpi.store")
 class SqlUnitOfWork:
     """`ports.UnitOfWork` on a database."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, folds: Folds) -> None:
         self._session = session
         self.inbox: Inbox = SqlInbox(session)
-        self.records: Records = SqlRecords(session)
+        self.records: Records = SqlRecords(session, folds)
         self.edges: Edges = SqlEdges(session)
         self.facts: Facts = SqlFacts(session)
         self.memberships: Memberships = SqlMemberships(session)
@@ -71,6 +71,7 @@ class SqlStore(ABC):
         self._writer_engine = writer
         self._reader_engine = reader
         self._in_this_thread = threading.local()
+        self._folds = Folds()
 
     def migrate(self) -> None:
         """
@@ -114,7 +115,7 @@ class SqlStore(ABC):
         with self._one_at_a_time(), self._writers_turn():
             session = Session(self._begin_write(), writes=True)
             try:
-                yield SqlUnitOfWork(session)
+                yield SqlUnitOfWork(session, self._folds)
             finally:
                 session.close()
 
@@ -130,7 +131,7 @@ class SqlStore(ABC):
         with self._one_at_a_time(), self._readers_turn():
             session = Session(self._begin_read(), writes=False)
             try:
-                yield SqlUnitOfWork(session)
+                yield SqlUnitOfWork(session, self._folds)
             finally:
                 session.close()
 

@@ -9,12 +9,13 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import ARRAY, BigInteger, Boolean, ColumnElement, DateTime, Dialect, Integer, Text, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from mpi.identity.model import RecordKey
@@ -129,7 +130,17 @@ class _Keys(TypeDecorator[Iterable[RecordKey]]):
         return json.dumps([[storable(key.domain), storable(key.value)] for key in value or ()])
 
 
-class Among(FunctionElement[bool]):
+class _Condition(FunctionElement[bool]):
+    """A condition of our own making, which SQLite must not see as `… = 1`: that hides the index."""
+
+    type = Boolean()
+    inherit_cache = True
+
+    def self_group(self, against: OperatorType | None = None) -> Self:  # type: ignore[override]
+        return self
+
+
+class Among(_Condition):
     """
     `column IN (every integer of the parameter)`.
 
@@ -138,17 +149,20 @@ class Among(FunctionElement[bool]):
     """
 
     name = "among"
-    type = Boolean()
     inherit_cache = True
 
     def __init__(self, column: ColumnElement[int], parameter: str) -> None:
         super().__init__(column, bindparam(parameter, type_=_Numbers()))
 
 
+# In what follows only column names and placeholders are put into SQL text. Without the casts,
+# SQLite does not use the index: a JSON value has no type it could compare by.
+
+
 @compiles(Among, "sqlite")
 def _among_on_sqlite(element: Among, compiler: SQLCompiler, **options: Any) -> str:
     column, numbers = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({numbers}))"  # noqa: S608  names and placeholders only
+    return f"{column} IN (SELECT CAST(value AS INTEGER) FROM json_each({numbers}))"  # noqa: S608
 
 
 @compiles(Among, "postgresql")
@@ -157,11 +171,10 @@ def _among_on_postgresql(element: Among, compiler: SQLCompiler, **options: Any) 
     return f"{column} = ANY ({numbers})"
 
 
-class AmongKeys(FunctionElement[bool]):
+class AmongKeys(_Condition):
     """`(domain, value) IN (every record key of the parameter)`."""
 
     name = "among_keys"
-    type = Boolean()
     inherit_cache = True
 
     def __init__(self, domain: ColumnElement[str], value: ColumnElement[str], parameter: str) -> None:
@@ -171,7 +184,8 @@ class AmongKeys(FunctionElement[bool]):
 @compiles(AmongKeys, "sqlite")
 def _among_keys_on_sqlite(element: AmongKeys, compiler: SQLCompiler, **options: Any) -> str:
     domain, value, keys = (compiler.process(clause, **options) for clause in element.clauses)
-    listed = f"SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each({keys})"  # noqa: S608
+    pair = "CAST(json_extract(value, '$[0]') AS TEXT), CAST(json_extract(value, '$[1]') AS TEXT)"
+    listed = f"SELECT {pair} FROM json_each({keys})"  # noqa: S608
     return f"({domain}, {value}) IN ({listed})"
 
 

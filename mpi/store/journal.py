@@ -6,11 +6,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, func, insert, select, true, update
+from sqlalchemy import Select, bindparam, func, insert, select, true, update
 
 from mpi.index.events import Envelope, MessageState, Protocol
 from mpi.index.ports import StoredMessage
-from mpi.store.session import Session
+from mpi.store.session import AnyRow, Session
 from mpi.store.tables import INBOX
 
 MAX_SOURCE_LENGTH = 200
@@ -132,7 +132,7 @@ def _digest(dedupe_key: str) -> str:
     return hashlib.sha256(dedupe_key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _message(row: Row[Any]) -> StoredMessage:
+def _message(row: AnyRow) -> StoredMessage:
     return StoredMessage(
         id=row.id,
         envelope=Envelope(

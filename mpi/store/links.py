@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, case, delete, insert, or_, select, union, update
+from sqlalchemy import bindparam, case, delete, insert, or_, select, union, update
 
 from mpi.identity.model import RecordKey
 from mpi.index.events import Fact, FactKind
@@ -14,7 +14,7 @@ from mpi.matching.decision import Decision
 from mpi.matching.model import Evidence
 from mpi.matching.online import ScoredPair
 from mpi.store.columns import Among, AmongKeys
-from mpi.store.session import Session
+from mpi.store.session import AnyRow, Session
 from mpi.store.tables import EDGE, FACT, MEMBERSHIP
 
 _E, _F, _M = EDGE.c, FACT.c, MEMBERSHIP.c
@@ -111,7 +111,7 @@ def _edge_row(edge: Edge) -> dict[str, Any]:
     }
 
 
-def _edge(row: Row[Any]) -> Edge:
+def _edge(row: AnyRow) -> Edge:
     return Edge(
         left_id=row.left_id,
         right_id=row.right_id,
@@ -169,7 +169,7 @@ class SqlFacts:
         return [_fact(row) for row in self._session.rows(_FACT_PAGE, {"after": after, "limit": limit})]
 
 
-def _fact(row: Row[Any]) -> Fact:
+def _fact(row: AnyRow) -> Fact:
     return Fact(
         id=row.id,
         kind=FactKind(row.kind),

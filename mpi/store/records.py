@@ -1,13 +1,27 @@
 """Source records, their statements, and the blocking keys by which they are found again."""
 
+import json
 import secrets
+import threading
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, delete, insert, literal, select, union_all, update
+from sqlalchemy import (
+    Select,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    literal,
+    select,
+    type_coerce,
+    union_all,
+    update,
+)
 
 from mpi.identity.model import (
     AssigningAuthority,
@@ -20,7 +34,7 @@ from mpi.identity.model import (
 from mpi.identity.traits import Traits
 from mpi.index.ports import Candidates, StoredRecord, StoredStatement
 from mpi.store.columns import Among, AmongKeys
-from mpi.store.session import Session
+from mpi.store.session import AnyRow, Session
 from mpi.store.tables import BLOCKING_KEY, SOURCE_RECORD, STATEMENT
 
 _KEYS_PER_STATEMENT = 100
@@ -28,7 +42,14 @@ _KEYS_PER_STATEMENT = 100
 
 _R, _S, _B = SOURCE_RECORD.c, STATEMENT.c, BLOCKING_KEY.c
 _ALL = select(
-    _R.id, _R.domain, _R.value, _R.native_euid, _R.fold_token, _R.first_event_time, _R.traits, _R.demographics
+    _R.id,
+    _R.domain,
+    _R.value,
+    _R.native_euid,
+    _R.fold_token,
+    _R.first_event_time,
+    type_coerce(_R.traits, Text),  # read as JSON only when the fold is not remembered
+    type_coerce(_R.demographics, Text),
 )
 _BY_KEY = _ALL.where(_R.domain == bindparam("domain"), _R.value == bindparam("value"))
 _BY_KEYS = _ALL.where(AmongKeys(_R.domain, _R.value, "keys")).order_by(_R.id)
@@ -62,14 +83,44 @@ def _holders(count: int) -> Select[Any]:
         for place in range(count)
     ]
     holders = union_all(*(select(block.c.place, block.c.record_id) for block in blocks)).subquery()
-    return select(holders.c.place, holders.c.record_id)
+    return select(holders.c.place, holders.c.record_id, _R.fold_token).join(
+        SOURCE_RECORD, _R.id == holders.c.record_id
+    )
+
+
+class Folds:
+    """
+    Records already read from their JSON, which costs ten times the query that fetches them.
+
+    A fold is remembered under its token, which is drawn at random whenever one is saved: whatever
+    was rolled back, or written by another process, the same token is the same fold.
+    """
+
+    def __init__(self, capacity: int = 20_000) -> None:
+        self._capacity = capacity
+        self._by_id: dict[int, tuple[int, StoredRecord]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, record_id: int, token: int) -> StoredRecord | None:
+        """The record, if that very fold of it is remembered."""
+        found = self._by_id.get(record_id)
+        return found[1] if found is not None and found[0] == token else None
+
+    def put(self, token: int, record: StoredRecord) -> None:
+        """Remember a record; beyond the capacity, forget those remembered longest ago."""
+        with self._lock:
+            self._by_id[record.id] = (token, record)
+            if len(self._by_id) > self._capacity:
+                for record_id in list(islice(self._by_id, self._capacity // 10)):
+                    del self._by_id[record_id]
 
 
 class SqlRecords:
     """`ports.Records` on a database."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, folds: Folds) -> None:
         self._session = session
+        self._folds = folds
 
     def get(self, record_id: int) -> StoredRecord:
         try:
@@ -79,22 +130,22 @@ class SqlRecords:
 
     def by_key(self, key: RecordKey) -> StoredRecord | None:
         row = self._session.first(_BY_KEY, {"domain": key.domain, "value": key.value})
-        return _record(row) if row else None
+        return self._record(row) if row else None
 
     def by_keys(self, keys: Collection[RecordKey]) -> dict[RecordKey, StoredRecord]:
         if not keys:
             return {}
-        found = map(_record, self._session.rows(_BY_KEYS, {"keys": keys}))
+        found = map(self._record, self._session.rows(_BY_KEYS, {"keys": keys}))
         return {record.key: record for record in found}
 
     def by_ids(self, record_ids: Collection[int]) -> dict[int, StoredRecord]:
         if not record_ids:
             return {}
-        return {row[0]: _record(row) for row in self._session.rows(_BY_IDS, {"ids": record_ids})}
+        return {row[0]: self._record(row) for row in self._session.rows(_BY_IDS, {"ids": record_ids})}
 
     def by_native_euid(self, euid: str) -> StoredRecord | None:
         row = self._session.first(_BY_NATIVE_EUID, {"euid": euid})
-        return _record(row) if row else None
+        return self._record(row) if row else None
 
     def all_ids(self) -> list[int]:
         return [row[0] for row in self._session.rows(_ALL_IDS)]
@@ -165,34 +216,41 @@ class SqlRecords:
             self._session.change(_INSERT_KEY, [{"key": key, "record_id": record_id} for key in new])
 
     def candidates(self, keys: Sequence[int], *, excluding: int | None, block_cap: int) -> Candidates:
-        ids: set[int] = set()
+        tokens: dict[int, int] = {}
         oversized = 0
         distinct = list(dict.fromkeys(keys))
         for start in range(0, len(distinct), _KEYS_PER_STATEMENT):
             chunk = distinct[start : start + _KEYS_PER_STATEMENT]
             parameters = {f"key_{place}": key for place, key in enumerate(chunk)}
             holders = self._session.rows(_holders(len(chunk)), {**parameters, "enough": block_cap + 1})
-            sizes = Counter(place for place, _ in holders)
+            sizes = Counter(row[0] for row in holders)
             oversized += sum(size > block_cap for size in sizes.values())
-            ids.update(record_id for place, record_id in holders if sizes[place] <= block_cap)
-        ids.discard(excluding or 0)
-        return Candidates(tuple(self.by_ids(ids).values()), oversized)
+            tokens.update((row[1], row[2]) for row in holders if sizes[row[0]] <= block_cap)
+        tokens.pop(excluding or 0, None)
+        known = {record_id: self._folds.get(record_id, token) for record_id, token in tokens.items()}
+        read = self.by_ids([record_id for record_id, record in known.items() if record is None])
+        return Candidates(
+            tuple(known[record_id] or read[record_id] for record_id in sorted(known)), oversized
+        )
+
+    def _record(self, row: AnyRow) -> StoredRecord:
+        record_id, domain, value, native_euid, token, first_event_time, traits, demographics = row
+        record = self._folds.get(record_id, token)
+        if record is None:
+            record = StoredRecord(
+                id=record_id,
+                key=RecordKey(domain, value),
+                native_euid=native_euid,
+                first_event_time=first_event_time,
+                demographics=Demographics.from_json(json.loads(demographics)),
+                traits=Traits.from_json(json.loads(traits)),
+            )
+            self._folds.put(token, record)
+        return record
 
 
 def _fold_token() -> int:
     return secrets.randbits(63)
-
-
-def _record(row: Row[Any]) -> StoredRecord:
-    record_id, domain, value, native_euid, _, first_event_time, traits, demographics = row
-    return StoredRecord(
-        id=record_id,
-        key=RecordKey(domain, value),
-        native_euid=native_euid,
-        first_event_time=first_event_time,
-        demographics=Demographics.from_json(demographics),
-        traits=Traits.from_json(traits),
-    )
 
 
 def statement_to_json(statement: SourceRecord) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, func, insert, or_, select, update
+from sqlalchemy import Select, bindparam, func, insert, or_, select, update
 
 from mpi.index.review import Task, TaskKey, TaskKind, TaskState, Verdict, WantedTask
 from mpi.store.columns import Among
-from mpi.store.session import Session
+from mpi.store.session import AnyRow, Session
 from mpi.store.tables import TASK
 
 _T = TASK.c
@@ -112,7 +112,7 @@ class SqlReviews:
         return counts
 
 
-def _task(row: Row[Any]) -> Task:
+def _task(row: AnyRow) -> Task:
     return Task(
         id=row.id,
         key=TaskKey(TaskKind(row.kind), row.left_id, row.right_id),

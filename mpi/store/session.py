@@ -15,6 +15,7 @@ from mpi.errors import StoreError
 
 _Result = TypeVar("_Result")
 Parameters = Mapping[str, Any]
+AnyRow = Row[*tuple[Any, ...]]
 
 
 def guarded(action: Callable[[], _Result]) -> _Result:
@@ -58,11 +59,11 @@ class Session:
         self.undone = 0
         """How many savepoints were rolled back: what was remembered of the database may be gone."""
 
-    def rows(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[Row[Any]]:
+    def rows(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[AnyRow]:
         """Every row of a query."""
         return self._run(lambda: self._connection.execute(statement, parameters).all())
 
-    def first(self, statement: Executable, parameters: Parameters | None = None) -> Row[Any] | None:
+    def first(self, statement: Executable, parameters: Parameters | None = None) -> AnyRow | None:
         """The first row of a query, if there is one."""
         return self._run(lambda: self._connection.execute(statement, parameters).first())
 

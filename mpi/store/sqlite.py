@@ -193,8 +193,8 @@ def _assert_durable(engine: Engine) -> None:
     """
     raw: PoolProxiedConnection = guarded(engine.raw_connection)
     try:
-        journal_mode = raw.execute("PRAGMA journal_mode").fetchone()[0]  # type: ignore[attr-defined]
-        synchronous = raw.execute("PRAGMA synchronous").fetchone()[0]  # type: ignore[attr-defined]
+        journal_mode = raw.execute("PRAGMA journal_mode").fetchone()[0]
+        synchronous = raw.execute("PRAGMA synchronous").fetchone()[0]
     finally:
         raw.close()
     if journal_mode != "wal":

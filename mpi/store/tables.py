@@ -226,8 +226,8 @@ class ApiKeyRow(_Row, table=True):
     revoked_at: datetime | None = Field(sa_type=UtcDateTime)
 
 
-def _table(row: type[_Row]) -> Table:
-    return cast(Table, row.__table__)  # type: ignore[attr-defined]  # SQLModel adds it
+def _table(row: Any) -> Table:
+    return cast(Table, row.__table__)
 
 
 metadata: MetaData = _Row.metadata

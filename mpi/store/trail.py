@@ -5,11 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from mpi.index.audit import GENESIS, AuditEvent, ChainedEvent, chain_hash
 from mpi.index.ports import OutboxRow, StoredKey
-from mpi.store.session import Session
+from mpi.store.session import AnyRow, Session
 from mpi.store.tables import API_KEY, AUDIT, OUTBOX
 
 _CHAIN_PAGE = 1_000
@@ -70,7 +70,7 @@ class SqlAuditTrail:
         return self._head
 
 
-def _chained(row: Row[Any]) -> ChainedEvent:
+def _chained(row: AnyRow) -> ChainedEvent:
     return ChainedEvent(
         sequence=row.sequence,
         previous_hash=row.previous_hash,
@@ -133,5 +133,5 @@ class SqlKeys:
         return self._session.change(_REVOKE, {"of_name": name, "revoked_at": at}) > 0
 
 
-def _key(row: Row[Any]) -> StoredKey:
+def _key(row: AnyRow) -> StoredKey:
     return StoredKey(row.id, row.name, row.role, tuple(row.domains), row.created_at, row.revoked_at)

@@ -214,9 +214,10 @@ def main(arguments: Sequence[str]) -> None:
     for levels in model.evidence:
         print("  ", levels[0].trait, ", ".join(f"{level.level} {level.bits:+.1f}" for level in levels[1:]))
     print(dict(model.metadata))
-    print(
-        report(judge(model, generate(asked.judging_persons, seed=JUDGING_SEED, profile=JUDGING), asked.show))
-    )
+    judged = Judged()
+    for seed in JUDGING_SEEDS[: asked.judgings]:
+        judge(model, generate(asked.judging_persons, seed=seed, profile=JUDGING), judged, asked.show)
+    print(report(judged))
 
 
 if __name__ == "__main__":

@@ -18,14 +18,13 @@ import os
 import stat
 import struct
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
@@ -91,11 +90,6 @@ _PREFIX_END = 132
 _SNIFFED_BYTES = 140
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _DIRECTORY_GROUP = 0x0004
-_BROKEN = (
-    ArithmeticError, AssertionError, AttributeError, EOFError, InvalidDicomError, LookupError, MemoryError, OSError,
-    RuntimeError, StopIteration, TypeError, ValueError, struct.error,
-)  # fmt: skip
-"""What pydicom raises on broken bytes; RecursionError is a RuntimeError."""
 
 
 class Header(Dataset):
@@ -137,12 +131,13 @@ def _read(file: BinaryIO, size: int) -> Header:
     has_prefix = start[128:_PREFIX_END] == b"DICM"
     if not has_prefix and not _begins_like_a_data_set(start, size):
         raise UnreadableMessage(FILE, "not a DICOM file")
+    watch = _Watch()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             dataset = read_partial(
                 cast(BinaryIO, bounded),
-                stop_when=_stop_after_identity(),
+                stop_when=watch,
                 force=not has_prefix,
                 specific_tags=list(HEADER_TAGS),
             )
@@ -155,10 +150,11 @@ def _read(file: BinaryIO, size: int) -> Header:
             raise
         except RecursionError:
             raise UnreadableMessage(FILE, "sequences nested too deeply") from None
-        except _BROKEN:
+        except Exception:  # noqa: BLE001 - pydicom's errors share no base, and quote the bytes they choke on
             raise UnreadableMessage(FILE, "truncated" if bounded.truncated else "broken data set") from None
     messages = [str(warning.message) for warning in caught]
-    if bounded.truncated or any(message.startswith("End of file reached") for message in messages):
+    cut = any(message.startswith("End of file reached") for message in messages)
+    if cut or bounded.truncated or not watch.elements:
         raise UnreadableMessage(FILE, "truncated")
     header.reading_warnings = _tolerated(messages)
     return header
@@ -175,14 +171,15 @@ def _begins_like_a_data_set(start: bytes, size: int) -> bool:
     return group in (0x0200, 0x0800) and explicit  # big endian is always explicit
 
 
-def _stop_after_identity() -> Callable[[BaseTag, str | None, int], bool]:
-    """Build the watch that pydicom asks before it reads the value of each top-level element."""
-    seen = 0
+class _Watch:
+    """Asked by pydicom before it reads the value of each top-level element: whether to stop there."""
 
-    def stop(tag: BaseTag, _vr: str | None, length: int) -> bool:
-        nonlocal seen
-        seen += 1
-        if seen > MAX_ELEMENTS:
+    def __init__(self) -> None:
+        self.elements = 0
+
+    def __call__(self, tag: BaseTag, _vr: str | None, length: int) -> bool:
+        self.elements += 1
+        if self.elements > MAX_ELEMENTS:
             raise UnreadableMessage(FILE, f"more than {MAX_ELEMENTS} elements")
         if tag >> 16 == _DIRECTORY_GROUP:
             raise UnsupportedMessage(FILE, "a DICOMDIR is an index of files, not an object of one patient")
@@ -191,8 +188,6 @@ def _stop_after_identity() -> Callable[[BaseTag, str | None, int], bool]:
             if length > allowed:
                 raise UnreadableMessage(place_of(tag), f"longer than {allowed} bytes")
         return int(tag) > _LAST_TAG  # elements are in ascending order
-
-    return stop
 
 
 def _check(dataset: Dataset, tags: frozenset[int]) -> None:

@@ -101,7 +101,7 @@ def ingest_dicom(
     states: Counter[str] = Counter()
     reasons: Counter[tuple[str, str]] = Counter()
     studies_seen: set[bytes] = set()
-    for path in _files(paths):
+    for path in walk_files(paths):
         states["files"] += 1
         envelope, read, study = _message(path, source, directory)
         if study in studies_seen:
@@ -128,7 +128,7 @@ _STATES = {
 }
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
+def walk_files(paths: Iterable[Path]) -> Iterator[Path]:
     """Every file of the paths, one folder in memory at a time; what is no folder is given as it is."""
     for path in paths:
         if not path.is_dir():

@@ -115,12 +115,7 @@ def new_control_id() -> str:
 
 
 def acknowledge(
-    header: Segment | None,
-    error: Exception | None,
-    *,
-    at: datetime,
-    own_application: str,
-    control_id: str = "",
+    header: Segment | None, error: Exception | None, *, at: datetime, own_application: str
 ) -> str:
     """
     Write the acknowledgement of one message.
@@ -129,46 +124,25 @@ def acknowledge(
         header: its MSH; None when it has none that can be read.
         error: what stopped it; None for an accepted one.
         own_application: our MSH-3 where the message does not say whom it was sent to.
-        control_id: our MSH-10; a new one unless given.
 
     Raises:
         StoreError: the error is one.
     """
-    if error is None:
-        return refuse(header, "AA", None, at=at, own_application=own_application, control_id=control_id)
-    return refuse(
-        header,
-        answer_of(error).msa_1,
-        fault_of(error),
-        at=at,
-        own_application=own_application,
-        control_id=control_id,
-    )
+    msa_1 = answer_of(error).msa_1 if error is not None else "AA"
+    fault = fault_of(error) if error is not None else None
+    return write_acknowledgement(header, msa_1, fault, at=at, own_application=own_application)
 
 
-def refuse(
-    header: Segment | None,
-    msa_1: str,
-    fault: Fault | None,
-    *,
-    at: datetime,
-    own_application: str,
-    control_id: str = "",
+def write_acknowledgement(
+    header: Segment | None, msa_1: str, fault: Fault | None, *, at: datetime, own_application: str
 ) -> str:
-    """Write an acknowledgement with the given MSA-1 and at most one ERR."""
+    """Write an acknowledgement with the given MSA-1, and an ERR if there is a fault."""
     request = header.value(12) if header is not None else ""
     old = request in ("2.3", "2.3.1", "2.4")
     shape = skeletons.acknowledgement(skeletons.OLD if old else skeletons.NEW, error=fault is not None)
     trigger = header.value(9, 2) if header is not None else ""
     message_type = f"ACK^{trigger}^ACK" if _TRIGGER.fullmatch(trigger) else "ACK"
-    msh = fill_header(
-        shape["MSH"],
-        header,
-        at=at,
-        message_type=message_type,
-        control_id=control_id,
-        own_application=own_application,
-    )
+    msh = fill_header(shape["MSH"], header, at=at, message_type=message_type, own_application=own_application)
     msh[11] = request if old else skeletons.NEW
     lines = ["|".join(msh).rstrip("|"), f"MSA|{msa_1}|{echo(header, 10)}"]
     if fault is not None:
@@ -182,7 +156,6 @@ def fill_header(
     *,
     at: datetime,
     message_type: str,
-    control_id: str,
     own_application: str,
 ) -> Fields:
     """Fill MSH: sender and receiver swapped, processing id, country and character set repeated."""
@@ -190,7 +163,7 @@ def fill_header(
     msh[2:6] = echo(header, 5) or own_application, echo(header, 6), echo(header, 3), echo(header, 4)
     msh[6] = format_instant(at)
     msh[8] = message_type
-    msh[9] = control_id or new_control_id()
+    msh[9] = new_control_id()
     processing_id = header.value(11) if header is not None else ""
     msh[10] = processing_id if processing_id in ("P", "T", "D") else "P"
     msh[16] = echo(header, 17)

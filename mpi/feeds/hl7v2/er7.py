@@ -99,7 +99,7 @@ def unescape(text: str, separators: Separators = CANONICAL, codec: str = "utf-8"
 
     def decoded(match: re.Match[str]) -> str:
         if match[1]:
-            return meaning[match[1]]
+            return meaning[match[1]] or match[0]  # a delimiter this message does without
         try:
             characters = bytes.fromhex(match[2]).decode(codec)
         except UnicodeDecodeError:

@@ -19,7 +19,15 @@ from mpi.errors import (
     UnsupportedMessage,
 )
 from mpi.feeds.hl7v2 import problems, skeletons
-from mpi.feeds.hl7v2.ack import Fault, answer_of, error_segment, fault_of, fill_header, refuse
+from mpi.feeds.hl7v2.ack import (
+    Fault,
+    acknowledge,
+    answer_of,
+    error_segment,
+    fault_of,
+    fill_header,
+    write_acknowledgement,
+)
 from mpi.feeds.hl7v2.adt import check_header
 from mpi.feeds.hl7v2.er7 import Message, Repetition, Segment, escape, recode
 from mpi.feeds.hl7v2.identifiers import read_authority
@@ -63,11 +71,11 @@ def answer_query(message: Message, *, index: CrossReferences, directory: Directo
     try:
         check_header(msh, events=frozenset({"Q23"}))
     except (UnsupportedMessage, InvalidIdentity) as error:
-        return refuse(msh, answer_of(error).msa_1, fault_of(error), at=at, own_application=own)
+        return acknowledge(msh, error, at=at, own_application=own)
     qpd = message.segment("QPD")
     if qpd is None:
         fault = Fault("QPD^1", 100, problems.SEGMENT_MISSING)
-        return refuse(msh, "AR", fault, at=at, own_application=own)
+        return write_acknowledgement(msh, "AR", fault, at=at, own_application=own)
     try:
         found = _answer(msh, qpd, index=index, directory=directory)
     except _Refused as refused:
@@ -146,7 +154,6 @@ def _response(
         msh,
         at=at,
         message_type=shape["MSH"][8],
-        control_id="",
         own_application=own_application,
     )
     status = "AE" if faults else "OK" if found else "NF"

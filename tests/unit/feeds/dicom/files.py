@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian
 
-from mpi.errors import FeedError, NotPermitted, RegistryError, UnsupportedMessage
+from mpi.errors import ControlIdReused, FeedError, NotPermitted, RegistryError, UnsupportedMessage
 from mpi.identity.domains import Domains
 from mpi.identity.model import AssigningAuthority
 from mpi.index.events import Envelope, Instruction, MessageState, Receipt
@@ -75,7 +75,8 @@ def write_file(path: Path, dataset: Dataset, syntax: str = ExplicitVRLittleEndia
     meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", "1.2.840.10008.5.1.4.1.1.2")
     meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", "2.999.9.9")
     meta.TransferSyntaxUID = syntax
-    FileDataset(path, dataset, preamble=b"\0" * 128, file_meta=meta).save_as(path, enforce_file_format=True)
+    whole = FileDataset(path, Dataset(dataset), preamble=b"\0" * 128, file_meta=meta)
+    dcmwrite(path, whole, enforce_file_format=True)
     return path
 
 
@@ -100,7 +101,7 @@ class FakeRegistry:
     def __init__(self) -> None:
         self.envelopes: list[Envelope] = []
         self.instructions: list[Instruction] = []
-        self._seen: set[str] = set()
+        self._seen: dict[str, str] = {}
 
     def receive(
         self, envelope: Envelope, read: Callable[[], Instruction], reply: Callable[[Receipt], bytes]
@@ -112,9 +113,13 @@ class FakeRegistry:
     def _receipt(self, envelope: Envelope, read: Callable[[], Instruction]) -> Receipt:
         self.envelopes.append(envelope)
         number = len(self.envelopes)
-        if envelope.dedupe_key and envelope.dedupe_key in self._seen:
+        earlier = self._seen.get(envelope.dedupe_key)
+        if earlier == envelope.content_hash:
             return Receipt(MessageState.DUPLICATE, number)
-        self._seen.add(envelope.dedupe_key)
+        if earlier is not None:
+            return Receipt(MessageState.QUARANTINED, number, ControlIdReused("message", "another content"))
+        if envelope.dedupe_key:
+            self._seen[envelope.dedupe_key] = envelope.content_hash
         try:
             self.instructions.append(read())
         except UnsupportedMessage as error:
@@ -122,13 +127,3 @@ class FakeRegistry:
         except (FeedError, RegistryError, NotPermitted) as error:
             return Receipt(MessageState.QUARANTINED, number, error)
         return Receipt(MessageState.APPLIED, number)
-
-
-@pytest.fixture
-def directory() -> Directory:
-    return build_directory()
-
-
-@pytest.fixture
-def registry() -> FakeRegistry:
-    return FakeRegistry()

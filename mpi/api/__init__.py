@@ -1,0 +1,1 @@
+"""HTTP: REST, FHIR and health, over one registry."""

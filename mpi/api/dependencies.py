@@ -1,0 +1,121 @@
+"""What a route is given: the registry, the caller, and what the caller may see."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Literal, cast
+
+from fastapi import Depends, Path, Query, Request
+
+from mpi.errors import NotPermitted, UnknownAuthority
+from mpi.identity.domains import Domain
+from mpi.index.audit import AuditEvent
+from mpi.index.parties import Directory
+from mpi.index.ports import Store
+from mpi.index.registry import Registry
+from mpi.security.keys import Caller
+from mpi.security.policy import (
+    Action,
+    check_may,
+    sees_enterprise_identifiers,
+    sees_every_domain,
+    visible_domains,
+)
+
+Language = Literal["fr", "en"]
+LanguageQuery = Annotated[Language, Query(alias="lang", description="Language of the sentences.")]
+RowId = Annotated[int, Path(ge=1, le=2**62, description="This index's own number.")]
+After = Annotated[int, Query(ge=0, le=2**62, description="Only rows after this id; `next` of the last page.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="At most this many rows.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One authenticated, permitted request: who asks, of what, and how far they see."""
+
+    caller: Caller
+    store: Store
+    registry: Registry
+    visible: frozenset[str]
+
+    @property
+    def directory(self) -> Directory:
+        """The parties and domains of the federation."""
+        return self.registry.directory
+
+    @property
+    def sees_euids(self) -> bool:
+        """Whether answers may hold enterprise identifiers."""
+        return sees_enterprise_identifiers(self.caller)
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether no domain is hidden from the caller."""
+        return sees_every_domain(self.caller, self.directory)
+
+    def domain(self, name: str, *, place: str) -> Domain:
+        """
+        The domain of a namespace or an OID.
+
+        Raises:
+            UnknownAuthority: not configured, or not the caller's to see; the same answer for both.
+        """
+        found = self.find_domain(name)
+        if found is None:
+            raise UnknownAuthority(place)
+        return found
+
+    def find_domain(self, name: str) -> Domain | None:
+        """The visible domain of a namespace, an OID or an `urn:oid:`; None otherwise."""
+        domains = self.directory.domains
+        found = domains.by_namespace(name) or domains.get(name.removeprefix("urn:oid:"))
+        return found if found is not None and found.key in self.visible else None
+
+    def namespace(self, key: str) -> str:
+        """How answers name a domain."""
+        domain = self.directory.domains.get(key)
+        return domain.authority.namespace if domain is not None else key
+
+    def record_read(self, kind: str) -> None:
+        """Leave the trace of a list that was read, before it is answered."""
+        _record(self.store, AuditEvent(self.caller.actor, "R", kind, "list", _now()))
+
+
+def allowed(action: Action) -> Callable[[Request], Session]:
+    """A dependency that refuses callers whose role does not allow the action, and says so to the audit."""
+
+    def session(request: Request) -> Session:
+        caller = cast(Caller, request.state.caller)
+        state = request.app.state
+        try:
+            check_may(caller, action)
+        except NotPermitted:
+            event = AuditEvent(caller.actor, "E", "access.denied", f"action/{action}", _now())
+            _record(state.store, event)
+            raise
+        registry = cast(Registry, state.registry)
+        return Session(caller, state.store, registry, visible_domains(caller, registry.directory))
+
+    return session
+
+
+def _record(store: Store, event: AuditEvent) -> None:
+    with store.write() as uow:
+        uow.audit.append(event)
+        uow.commit()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+MayResolve = Annotated[Session, Depends(allowed(Action.RESOLVE))]
+MayCrossReference = Annotated[Session, Depends(allowed(Action.CROSS_REFERENCE))]
+MayReadPatient = Annotated[Session, Depends(allowed(Action.READ_PATIENT))]
+MayMatch = Annotated[Session, Depends(allowed(Action.MATCH))]
+MayReadReviews = Annotated[Session, Depends(allowed(Action.READ_REVIEWS))]
+MayDecide = Annotated[Session, Depends(allowed(Action.DECIDE))]
+MayReadFacts = Annotated[Session, Depends(allowed(Action.READ_FACTS))]
+MayWithdrawFact = Annotated[Session, Depends(allowed(Action.WITHDRAW_FACT))]
+MayReadMessages = Annotated[Session, Depends(allowed(Action.READ_MESSAGES))]
+MayReadInterface = Annotated[Session, Depends(allowed(Action.READ_INTERFACE))]

@@ -1,0 +1,102 @@
+"""
+What a caller may do, and whose patients it may see. Every answer passes through these functions.
+
+A domain a caller may not see does not exist for it: it is answered as an unknown one, and its
+records are absent, not masked.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from mpi.errors import NotPermitted
+from mpi.index.parties import Directory
+from mpi.security.keys import Caller, Role
+
+
+class Action(StrEnum):
+    """What a caller may ask for."""
+
+    RESOLVE = "resolve"
+    CROSS_REFERENCE = "cross_reference"
+    READ_PATIENT = "read_patient"
+    MATCH = "match"
+    READ_REVIEWS = "read_reviews"
+    DECIDE = "decide"
+    READ_FACTS = "read_facts"
+    WITHDRAW_FACT = "withdraw_fact"
+    READ_MESSAGES = "read_messages"
+    READ_INTERFACE = "read_interface"
+    """What this index offers: the capability statement and the documentation. No patient in it."""
+
+
+_SEES_PATIENTS = frozenset(Role) - {Role.OPERATOR}
+_VIGILANCE = frozenset({Role.REVIEWER, Role.LEAD})
+PERMITTED: Mapping[Action, frozenset[Role]] = {
+    Action.RESOLVE: _VIGILANCE | {Role.PORTAL, Role.SITE},
+    Action.CROSS_REFERENCE: _SEES_PATIENTS,
+    Action.READ_PATIENT: _SEES_PATIENTS - {Role.SITE},
+    Action.MATCH: _VIGILANCE | {Role.PORTAL},
+    Action.READ_REVIEWS: _VIGILANCE | {Role.AUDITOR},
+    Action.DECIDE: _VIGILANCE,
+    Action.READ_FACTS: _VIGILANCE | {Role.AUDITOR},
+    Action.WITHDRAW_FACT: frozenset({Role.LEAD}),
+    Action.READ_MESSAGES: frozenset({Role.LEAD, Role.AUDITOR, Role.OPERATOR}),
+    Action.READ_INTERFACE: frozenset(Role),
+}
+
+
+def check_may(caller: Caller, action: Action) -> None:
+    """
+    Refuse what the caller's role does not allow.
+
+    Raises:
+        NotPermitted: it does not. The message names the role and the action.
+    """
+    if caller.role not in PERMITTED[action]:
+        raise NotPermitted(f"the role {caller.role} may not {action.replace('_', ' ')}")
+
+
+def visible_domains(caller: Caller, directory: Directory) -> frozenset[str]:
+    """
+    Keys of the domains whose records the caller may see, among those configured today.
+
+    A key without domains sees every domain, except a site's, which sees none. A key whose
+    domains are no longer configured sees none either: losing a domain never widens a key.
+    An operator sees no patient.
+    """
+    if caller.role is Role.OPERATOR:
+        return frozenset()
+    if not caller.domains:
+        return frozenset() if caller.role is Role.SITE else _all_domains(directory)
+    return caller.domains & _all_domains(directory)
+
+
+def sees_every_domain(caller: Caller, directory: Directory) -> bool:
+    """Whether nothing of the federation is hidden from the caller."""
+    return visible_domains(caller, directory) == _all_domains(directory)
+
+
+def sees_enterprise_identifiers(caller: Caller) -> bool:
+    """
+    Whether answers to the caller may hold enterprise identifiers.
+
+    Not to a site: the identifier is the same for everyone and changes when another site's record
+    joins, so it would tell that the person is known elsewhere.
+    """
+    return caller.role in PERMITTED[Action.READ_PATIENT]
+
+
+def visible_sources(caller: Caller, directory: Directory) -> frozenset[str] | None:
+    """
+    Names of the sources whose messages the caller may see in the journal; None for all.
+
+    A key limited to domains sees the sources that feed nothing else. The claimed names of
+    unknown senders are for callers without limits only.
+    """
+    if not caller.domains:
+        return None
+    return frozenset(s.name for s in directory.sources if set(s.feeds) <= caller.domains)
+
+
+def _all_domains(directory: Directory) -> frozenset[str]:
+    return frozenset(domain.key for domain in directory.domains)
