@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mpi.api.problems import NOT_READY, TOO_LARGE, UNAUTHENTICATED, respond, respond_to_defect
@@ -137,12 +138,15 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "")
-        body = None
-        if not (declared.isdigit() and int(declared[:12]) > self._max_bytes):
+        try:
+            if declared.isdigit() and int(declared[:12]) > self._max_bytes:
+                raise _TooLarge
             body = await self._read(receive)
-        if body is None:
+        except _TooLarge:
             await respond(scope["path"], TOO_LARGE, headers={"Connection": "close"})(scope, receive, send)
             return
+        except ClientDisconnect:
+            return  # half a request asks for nothing
         given = False
 
         async def replay() -> Message:
@@ -154,19 +158,23 @@ class BodyLimit:
 
         await self._app(scope, replay, send)
 
-    async def _read(self, receive: Receive) -> bytes | None:
+    async def _read(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []
         size = 0
         while True:
             message = await receive()
-            if message["type"] != "http.request":  # the client left; what there is reads as a broken body
-                return b"".join(chunks)
+            if message["type"] != "http.request":
+                raise ClientDisconnect
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             if size > self._max_bytes:
-                return None
+                raise _TooLarge
             if not message.get("more_body", False):
                 return b"".join(chunks)
+
+
+class _TooLarge(Exception):
+    """More than the limit was announced, or came."""
 
 
 def _basic_password(credentials: str) -> str:

@@ -87,6 +87,13 @@ _STATIC_MESSAGES = frozenset(
 )  # fmt: skip
 """Kinds of validation error whose text pydantic makes of the declaration alone, never of the value."""
 
+_WORDS = {
+    "extra_forbidden": "unknown field",
+    "missing": "required",
+    "model_attributes_type": "expected a JSON object (with Content-Type: application/json)",
+    "dict_type": "expected a JSON object (with a JSON Content-Type)",
+}
+
 
 def answer_for(error: errors.MpiError) -> Answer:
     """The row of the nearest class of the error."""
@@ -211,7 +218,7 @@ def _place_of_validation(item: Mapping[str, Any]) -> Place:
             place += f"[{part}]"
         else:
             place += ("." if place else "") + place_of(part)
-    problem = {"extra_forbidden": "unknown field", "missing": "required"}.get(kind)
+    problem = _WORDS.get(kind)
     if problem is None:
         problem = item["msg"] if kind in _STATIC_MESSAGES else "not valid"
     return Place(place or "body", problem)

@@ -138,14 +138,15 @@ def text_of(place: str, value: object) -> str:
         raise InvalidIdentity(place, "expected a text")
     if not isinstance(value, str | int):
         raise InvalidIdentity(place, "expected a text")
-    if isinstance(value, int) and abs(value) >= 10**18:  # no trait is such a number, and str() of one may fail
+    if (
+        isinstance(value, int) and abs(value) >= 10**18
+    ):  # no trait is such a number, and str() of one may fail
         raise InvalidIdentity(place, "expected a text")
     text = str(value).strip()
     if len(text) > MAX_VALUE_LENGTH:
         raise InvalidIdentity(place, f"longer than {MAX_VALUE_LENGTH} characters")
-    if not text.isascii() or not text.isprintable():
-        if any(unicodedata.category(char) in _UNPRINTABLE for char in text):
-            raise InvalidIdentity(place, "holds a control character")
+    if not text.isprintable() and any(unicodedata.category(char) in _UNPRINTABLE for char in text):
+        raise InvalidIdentity(place, "holds a control character")
     return text
 
 

@@ -362,8 +362,8 @@ class Registry:
             uow.audit.append(
                 AuditEvent(actor, "U", f"review.{verdict}", f"task/{task_id}", now, {"fact": fact_id})
             )
-            uow.commit()
             decided = uow.reviews.get(task_id)
+            uow.commit()
         assert decided is not None
         return decided
 

@@ -21,7 +21,8 @@ class ScoredPair:
         evidence: in ladder order; a missing trait is left out.
         guards: names of those that applied.
         contradicts: the pair is evidence of two people: a guard forbids it, or the weight is at
-            or below the model's contradiction bound.
+            or below the model's contradiction bound because traits disagree. Missing traits
+            leave a weight low too, and contradict nothing.
     """
 
     weight_bits: float
@@ -30,6 +31,10 @@ class ScoredPair:
     evidence: tuple[Evidence, ...]
     guards: tuple[str, ...]
     contradicts: bool
+
+
+_DISAGREEMENT_BITS = 2.0
+"""Less negative evidence than this, all traits together, is no disagreement."""
 
 
 def score(model: MatchModel, left: Traits, right: Traits, *, same_domain: bool = False) -> ScoredPair:
@@ -56,5 +61,9 @@ def score(model: MatchModel, left: Traits, right: Traits, *, same_domain: bool =
         decision=decision,
         evidence=evidence,
         guards=guards,
-        contradicts=forbidden or weight <= thresholds.contradiction_bits,
+        contradicts=forbidden or (weight <= thresholds.contradiction_bits and _disagrees(evidence)),
     )
+
+
+def _disagrees(evidence: tuple[Evidence, ...]) -> bool:
+    return sum(min(item.bits, 0.0) for item in evidence) <= -_DISAGREEMENT_BITS

@@ -136,7 +136,7 @@ class _Condition(FunctionElement[bool]):
     type = Boolean()
     inherit_cache = True
 
-    def self_group(self, against: OperatorType | None = None) -> Self:  # type: ignore[override]
+    def self_group(self, against: OperatorType | None = None) -> Self:
         return self
 
 
@@ -165,7 +165,7 @@ def _among_on_sqlite(element: Among, compiler: SQLCompiler, **options: Any) -> s
     return f"{column} IN (SELECT CAST(value AS INTEGER) FROM json_each({numbers}))"  # noqa: S608
 
 
-@compiles(Among, "postgresql")
+@compiles(Among)
 def _among_on_postgresql(element: Among, compiler: SQLCompiler, **options: Any) -> str:
     column, numbers = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} = ANY ({numbers})"
@@ -189,7 +189,7 @@ def _among_keys_on_sqlite(element: AmongKeys, compiler: SQLCompiler, **options: 
     return f"({domain}, {value}) IN ({listed})"
 
 
-@compiles(AmongKeys, "postgresql")
+@compiles(AmongKeys)
 def _among_keys_on_postgresql(element: AmongKeys, compiler: SQLCompiler, **options: Any) -> str:
     domain, value, keys = (compiler.process(clause, **options) for clause in element.clauses)
     listed = f"SELECT pair ->> 0, pair ->> 1 FROM json_array_elements(CAST({keys} AS json)) AS pair"  # noqa: S608

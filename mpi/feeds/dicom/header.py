@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
@@ -72,7 +72,7 @@ HEADER_TAGS = frozenset(
 PATIENT_TAGS = frozenset(tag for tag in HEADER_TAGS if tag >> 16 in (0x0010, 0x0012))
 _ITEM_TAGS = frozenset(
     {
-        SPECIFIC_CHARACTER_SET, PATIENT_ID, ISSUER_OF_PATIENT_ID, TYPE_OF_PATIENT_ID, ISSUER_QUALIFIERS_SEQUENCE,
+        PATIENT_ID, ISSUER_OF_PATIENT_ID, TYPE_OF_PATIENT_ID, ISSUER_QUALIFIERS_SEQUENCE,
         UNIVERSAL_ENTITY_ID, UNIVERSAL_ENTITY_ID_TYPE,
     }
 )  # fmt: skip
@@ -86,6 +86,7 @@ MAX_SEQUENCE_BYTES = 1024 * 1024
 MAX_READ_BYTES = 8 * 1024 * 1024
 MAX_READS = 200_000
 
+_NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _PREFIX_END = 132
 _SNIFFED_BYTES = 140
 _UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -381,6 +382,60 @@ class HeaderText:
         return text.strip()
 
 
+def header_from_json(elements: object) -> Header:
+    """
+    Make a header of a DICOM JSON object: one that `HeaderText.to_json` wrote, or a web answer.
+
+    Raises:
+        UnreadableMessage: not the DICOM JSON model.
+
+    Source: DICOM PS3.18, DICOM JSON Model.
+    """
+    header = _from_json(elements, HEADER_TAGS - {SPECIFIC_CHARACTER_SET})
+    header[SPECIFIC_CHARACTER_SET] = _text_element(SPECIFIC_CHARACTER_SET, "ISO_IR 192")
+    return header
+
+
+def _from_json(elements: object, tags: frozenset[int]) -> Header:
+    if not isinstance(elements, dict):
+        raise UnreadableMessage(FILE, "not a DICOM JSON object")
+    header = Header()
+    for tag in sorted(tag for tag in tags if f"{tag:08X}" in elements):
+        values = _json_values(elements, tag)
+        if tag not in _SEQUENCES:
+            header[tag] = _text_element(tag, "\\".join(_json_text(tag, value) for value in values))
+            continue
+        if len(values) > MAX_ITEMS:
+            raise UnreadableMessage(place_of(tag), f"more than {MAX_ITEMS} items")
+        items = [_from_json(item, _ITEM_TAGS) for item in values]
+        header[tag] = DataElement(BaseTag(tag), VR.SQ, Sequence(items))
+    return header
+
+
+def _text_element(tag: int, text: str) -> RawDataElement:
+    """Text as a file in UTF-8 would hold it, so that one way of reading serves both."""
+    raw = text.encode("utf-8", "replace")
+    if len(raw) > MAX_TEXT_BYTES:
+        raise UnreadableMessage(place_of(tag), f"longer than {MAX_TEXT_BYTES} bytes")
+    return RawDataElement(BaseTag(tag), dictionary_VR(tag), len(raw), raw, 0, False, True)
+
+
+def _json_values(elements: dict[str, Any], tag: int) -> list[Any]:
+    element = elements[f"{tag:08X}"]
+    values = element.get("Value", []) if isinstance(element, dict) else None
+    if not isinstance(values, list):
+        raise UnreadableMessage(place_of(tag), "not a DICOM JSON element")
+    return [value for value in values if value is not None]
+
+
+def _json_text(tag: int, value: object) -> str:
+    if isinstance(value, dict) and dictionary_VR(tag) == VR.PN:
+        return "=".join(str(value.get(kind, "")) for kind in _NAME_GROUPS).rstrip("=")
+    if not isinstance(value, str | int | float):
+        raise UnreadableMessage(place_of(tag), "not a DICOM JSON value")
+    return str(value)
+
+
 def canonical_bytes(elements: dict[str, Any]) -> bytes:
     """The same bytes for the same elements, whatever file they came from."""
     text = json.dumps(elements, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -388,5 +443,4 @@ def canonical_bytes(elements: dict[str, Any]) -> bytes:
 
 
 def _groups(name: str) -> dict[str, str]:
-    kinds = ("Alphabetic", "Ideographic", "Phonetic")
-    return {kind: group for kind, group in zip(kinds, name.split("="), strict=False) if group}
+    return {kind: group for kind, group in zip(_NAME_GROUPS, name.split("="), strict=False) if group}

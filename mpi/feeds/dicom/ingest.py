@@ -6,6 +6,7 @@ study repeat one patient: within a run the registry receives each study's patien
 """
 
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,14 +16,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from mpi.errors import FeedError, UnsupportedMessage
+from mpi.errors import FeedError, UnreadableMessage, UnsupportedMessage
 from mpi.feeds.dicom.header import (
+    FILE,
     PATIENT_TAGS,
     SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     Header,
     HeaderText,
     canonical_bytes,
+    header_from_json,
     read_header,
 )
 from mpi.feeds.dicom.patient import identity_from_header
@@ -118,6 +121,24 @@ def ingest_dicom(
             reasons[_reason(receipt.error)] += 1
         on_result(path, receipt, receipt.error)
     return IngestSummary(**states, reasons=dict(reasons))
+
+
+def read_message(envelope: Envelope, directory: Directory) -> Instruction:
+    """
+    Read a message of this feed again, as it was kept: what the registry's replay asks for.
+
+    Raises:
+        FeedError, RegistryError, NotPermitted: as for the file; and for a file that was refused
+            unread, because nothing of it was kept.
+    """
+    source = None if envelope.source == UNKNOWN_SOURCE else directory.source(envelope.source)
+    if not envelope.raw.startswith(b"{"):
+        return _read_identity(read_header(envelope.raw), source, directory)
+    try:
+        elements = json.loads(envelope.raw)
+    except (ValueError, RecursionError):
+        raise UnreadableMessage(FILE, "not a DICOM JSON object") from None
+    return _read_identity(header_from_json(elements), source, directory)
 
 
 _STATES = {

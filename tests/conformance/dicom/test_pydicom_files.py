@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pydicom.data
@@ -11,9 +12,9 @@ from pydicom.multival import MultiValue
 
 from mpi.errors import FeedError
 from mpi.feeds.dicom.header import PATIENT_ID, PATIENT_NAME, HeaderText, read_header
-from mpi.feeds.dicom.ingest import ingest_dicom
+from mpi.feeds.dicom.ingest import ingest_dicom, read_message
 from mpi.feeds.dicom.patient import identity_from_header
-from mpi.index.events import Receipt
+from mpi.index.events import IdentityStated, Receipt
 from tests.unit.feeds.dicom.files import PACS_A, FakeRegistry, build_directory
 
 ROOT = Path(pydicom.data.__file__).parent
@@ -81,3 +82,18 @@ def test_names_in_every_character_set(name: str, family: str, given: str) -> Non
     (found,) = identity_from_header(dataset, PACS_A, build_directory()).demographics.names
 
     assert (found.family, found.given) == (family, given)
+
+
+def test_what_is_kept_of_a_file_reads_back_as_the_same_identity() -> None:
+    registry = FakeRegistry()
+    ingest_dicom(registry, build_directory(), FOLDERS, "pacs-a", lambda *_: None)
+    stated = [one.records[0] for one in registry.instructions if isinstance(one, IdentityStated)]
+
+    again = []
+    for envelope in registry.envelopes:
+        with suppress(FeedError):
+            instruction = read_message(envelope, build_directory())
+            assert isinstance(instruction, IdentityStated)
+            again.append(replace(instruction.records[0], warnings=()))
+
+    assert {replace(record, warnings=()) for record in stated} <= set(again)

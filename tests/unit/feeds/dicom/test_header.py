@@ -11,7 +11,14 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from mpi.errors import FeedError, UnreadableMessage, UnsupportedMessage
 from mpi.feeds.dicom import header as header_module
-from mpi.feeds.dicom.header import HEADER_TAGS, PATIENT_ID, PATIENT_NAME, HeaderText, read_header
+from mpi.feeds.dicom.header import (
+    HEADER_TAGS,
+    PATIENT_ID,
+    PATIENT_NAME,
+    HeaderText,
+    header_from_json,
+    read_header,
+)
 from tests.unit.feeds.dicom.files import build_header, other_id, qualifiers, raw_element, raw_file, write_file
 
 PIXEL_BYTES = 512 * 512 * 2
@@ -192,9 +199,8 @@ def test_dicom_json_reads_back_as_the_same_header(tmp_path: Path) -> None:
     )
     elements = HeaderText(read_header(write_file(tmp_path / "a.dcm", dataset))).to_json()
 
-    again = HeaderText(Dataset.from_json(elements)).to_json()
-
-    assert again == elements
+    assert HeaderText(header_from_json(elements)).to_json() == elements
+    assert HeaderText(Dataset.from_json(elements)).to_json() == elements
     assert elements["00100010"] == {"vr": "PN", "Value": [{"Alphabetic": "ROUX^ZOÉ"}]}
     assert elements["00080005"]["Value"] == ["ISO_IR 192"]
 
@@ -227,3 +233,35 @@ def test_text_equals_what_pydicom_decodes(tmp_path: Path) -> None:
     )
 
     assert HeaderText(read_header(path)).first(PATIENT_NAME) == str(dcmread(path).PatientName)
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        [],
+        "header",
+        {"00100010": "ROUX^ANNE"},
+        {"00100010": {"vr": "PN", "Value": "ROUX^ANNE"}},
+        {"00100020": {"vr": "LO", "Value": [["A1"]]}},
+        {"00101002": {"vr": "SQ", "Value": ["A1"]}},
+        {"00101002": {"vr": "SQ", "Value": [{}] * 100}},
+        {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "X" * 20_000}]}},
+    ],
+)
+def test_what_is_not_dicom_json_is_unreadable(elements: object) -> None:
+    with pytest.raises(UnreadableMessage):
+        header_from_json(elements)
+
+
+def test_a_web_answer_is_a_header_too() -> None:
+    answer = {
+        "00100010": {"vr": "PN", "Value": [{"Ideographic": "山田^太郎"}]},
+        "00100020": {"vr": "LO", "Value": ["A1"]},
+        "00100021": {"vr": "LO"},
+        "00102160": {"vr": "SH", "Value": ["never read"]},
+    }
+
+    text = HeaderText(header_from_json(answer))
+
+    assert (text.first(PATIENT_NAME), text.first(PATIENT_ID)) == ("=山田^太郎", "A1")
+    assert "00102160" not in text.to_json()

@@ -6,9 +6,19 @@ from pathlib import Path
 import pytest
 
 from mpi.errors import SettingsError, StoreError, UnreadableMessage, UnsupportedMessage
-from mpi.feeds.dicom.ingest import MAX_UNREADABLE_BYTES, IngestSummary, ingest_dicom
+from mpi.feeds.dicom.ingest import MAX_UNREADABLE_BYTES, IngestSummary, ingest_dicom, read_message
+from mpi.identity.domains import Domains
+from mpi.identity.model import AssigningAuthority
 from mpi.index.events import IdentityStated, MessageState, Receipt
-from tests.unit.feeds.dicom.files import FakeRegistry, build_directory, build_header, write_file
+from mpi.index.parties import Directory, PatientIdentitySource
+from tests.unit.feeds.dicom.files import (
+    SITE_A,
+    FakeRegistry,
+    build_directory,
+    build_header,
+    other_id,
+    write_file,
+)
 
 Results = list[tuple[Path, Receipt | None, Exception | None]]
 
@@ -163,3 +173,34 @@ def test_folders_are_walked_lazily(tmp_path: Path) -> None:
         ingest_dicom(registry, build_directory(), paths(), None, lambda *_: None)
 
     assert len(registry.envelopes) == 1
+
+
+def test_a_quarantined_header_can_be_read_again_once_its_issuer_is_configured(tmp_path: Path) -> None:
+    dataset = build_header(
+        SpecificCharacterSet="ISO_IR 100",
+        PatientName="ROUX^ZOÉ",
+        IssuerOfPatientID="SITE-C",
+        OtherPatientIDsSequence=[other_id("B7", "SITE-B", "2.999.1.2")],
+    )
+    _, [(_, receipt, _)], registry = run(write_file(tmp_path / "a.dcm", dataset))
+    assert receipt is not None
+    assert receipt.state == MessageState.QUARANTINED
+    site_c = AssigningAuthority("SITE-C", "2.999.1.9", "ISO")
+    source = PatientIdentitySource("pacs-a", ("2.999.1.9",))
+    later = Directory(own=SITE_A, domains=Domains([site_c]), sources=[source])
+
+    instruction = read_message(registry.envelopes[0], later)
+
+    assert isinstance(instruction, IdentityStated)
+    (record,) = instruction.records
+    assert record.key == ("2.999.1.9", "A1001")
+    assert record.demographics.names[0].given == "ZOÉ"
+    assert [other.value for other in record.others] == ["B7"]
+
+
+def test_what_was_unreadable_stays_so(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("{not json")
+    _, _, registry = run(tmp_path)
+
+    with pytest.raises(UnreadableMessage):
+        read_message(registry.envelopes[0], build_directory())

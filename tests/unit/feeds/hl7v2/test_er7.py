@@ -89,7 +89,7 @@ def test_delimiters_come_from_the_message():
     [
         (b"", "MSH^1", problems.NO_MSH),
         (b"EVN|A28", "MSH^1", problems.NO_MSH),
-        (b"MSH", "MSH^1^1", problems.BAD_FIELD_SEPARATOR),
+        (b"MSH\r", "MSH^1^1", problems.BAD_FIELD_SEPARATOR),
         (b"MSHA^~\\&A", "MSH^1^1", problems.BAD_FIELD_SEPARATOR),
         (b"MSH ^~\\& A", "MSH^1^1", problems.BAD_FIELD_SEPARATOR),
         (b"MSH|^", "MSH^1^2", problems.BAD_ENCODING_CHARACTERS),

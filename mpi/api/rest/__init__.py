@@ -1,0 +1,22 @@
+"""REST, under /api/v1."""
+
+from fastapi import APIRouter
+
+from mpi.api.rest import journal, matching, patients, reviews
+from mpi.api.rest.bodies import ProblemOut
+
+PREFIX = "/api/v1"
+
+router = APIRouter(
+    prefix=PREFIX,
+    responses={
+        "default": {
+            "description": "Refused: the place and the problem, never a value (RFC 9457).",
+            "model": ProblemOut,
+        }
+    },
+)
+for part in (matching, patients, reviews, journal):
+    router.include_router(part.router)
+
+__all__ = ["PREFIX", "router"]

@@ -1,0 +1,338 @@
+"""
+What travels in REST bodies. Inputs take no field they do not know; outputs are models of their own.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from mpi.index.review import Verdict
+
+MAX_IDENTITIES = 1000
+Trait = Annotated[Any, WithJsonSchema({"type": ["string", "integer", "boolean", "null"]})]
+"""Read by `identity.tabular`, which owns the rules of every trait."""
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+def _trait(description: str) -> Any:
+    return Field(default=None, description=description)
+
+
+class TraitsIn(_In):
+    """One person's traits; all optional, empty means missing."""
+
+    birth_name: Trait = _trait("Family name at birth.")
+    used_name: Trait = _trait("Family name used in life.")
+    given_names: Trait = _trait("Birth given names, separated by spaces, the first one first.")
+    used_given_name: Trait = _trait("Given name used in life.")
+    birth_date: Trait = _trait("YYYY-MM-DD, YYYYMMDD, or partial: YYYY-MM, YYYY.")
+    sex: Trait = _trait("M, F or U.")
+    birth_place: Trait = _trait("INSEE code, or text.")
+    address: Trait = _trait("Street address.")
+    postal_code: Trait = _trait("Postal code, as text: its zeros count.")
+    city: Trait = _trait("Town of residence.")
+    country: Trait = _trait("Country of residence.")
+    phone: Trait = _trait("Phone; several separated by `~`.")
+    email: Trait = _trait("E-mail address; several separated by `~`.")
+    national_id: Trait = _trait("Any national number: compared, never validated.")
+    ins: Trait = _trait("French INS matricule with its key: validated. Counts as qualified.")
+    mother_birth_name: Trait = _trait("Birth name of the mother.")
+    birth_order: Trait = _trait("Rank in a multiple birth.")
+    multiple_birth: Trait = _trait("Whether the birth was multiple.")
+    identity_status: Trait = _trait("PROV, RECUP, VALI or QUAL, and attribute codes, separated by spaces.")
+
+    def stated(self) -> dict[str, Any]:
+        """The traits that were sent, by name."""
+        return {name: getattr(self, name) for name in TraitsIn.model_fields if name in self.model_fields_set}
+
+
+class IdentityIn(TraitsIn):
+    """An identity to resolve: its identifier, its traits, or both."""
+
+    domain: Trait = _trait(
+        "Namespace or OID of the identifier's domain. One this index does not know is taken."
+    )
+    id: Trait = _trait("The identifier, in that domain.")
+    record_id: Trait = _trait("The same as `id`, under its name in tables.")
+
+
+class ResolveIn(_In):
+    """Identities to group with one another and with the index."""
+
+    identities: list[IdentityIn] = Field(min_length=1, max_length=MAX_IDENTITIES)
+
+
+class IdentifierOut(_Out):
+    """An identifier, and the namespace of the domain that issued it."""
+
+    domain: str
+    id: str
+
+
+class ResolvedOut(_Out):
+    """What is known of one identity."""
+
+    suid: str = Field(description="Stable for the consumer that asks, meaningless to any other.")
+    euid: str | None = Field(description="Enterprise identifier, when there is one the caller may see.")
+    status: str = Field(description="linked, probable, ambiguous or unknown.")
+    probability: float = Field(description="Of the link to its group; 1 for an identity the index holds.")
+    members: list[IdentifierOut] = Field(description="Visible identifiers of the same person.")
+    companions: list[int] = Field(
+        description="Positions, from 0, of the other identities of the request that are the same person."
+    )
+    domain_known: bool | None = Field(
+        description="Whether `domain` names one the caller may see; null when none was given."
+    )
+
+
+class ResolveOut(_Out):
+    """One answer for each identity, in the order of the request."""
+
+    identities: list[ResolvedOut]
+
+
+class IdentifiersOut(_Out):
+    """The other identifiers of one person."""
+
+    asked: IdentifierOut
+    euid: str | None
+    identifiers: list[IdentifierOut]
+
+
+class MemberOut(_Out):
+    """One source record of an enterprise record."""
+
+    domain: str
+    id: str
+    subsumed: bool = Field(description="Its source retired it in favour of another of its identifiers.")
+    status: str = Field(description="RNIV status: PROV, RECUP, VALI or QUAL.")
+    attributes: list[str] = Field(description="RNIV attributes.")
+
+
+class GoldenOut(_Out):
+    """A surviving value, the record it comes from, and since when."""
+
+    value: str | int | bool | list[str]
+    source: IdentifierOut
+    since: datetime
+
+
+class PatientOut(_Out):
+    """A person across domains."""
+
+    asked: str
+    euid: str
+    retired: bool = Field(description="The identifier asked for now redirects to `euid`.")
+    members: list[MemberOut]
+    golden: dict[str, GoldenOut]
+
+
+class EvidenceOut(_Out):
+    """What one trait says of a pair."""
+
+    trait: str
+    level: str
+    bits: float
+
+
+class ScoreOut(_Out):
+    """What the model says of a pair."""
+
+    weight_bits: float
+    probability: float
+    decision: str
+    guards: list[str]
+    evidence: list[EvidenceOut]
+    sentences: list[str]
+
+
+class AssertionOut(_Out):
+    """What a person or a source said of a pair."""
+
+    fact_id: int
+    kind: str
+    actor: str
+    at: datetime
+    reason: str
+    sentence: str
+
+
+class LinkOut(_Out):
+    """Why two members are together: a score, or an assertion."""
+
+    left: IdentifierOut
+    right: IdentifierOut
+    score: ScoreOut | None
+    assertion: AssertionOut | None
+
+
+class ExplanationOut(_Out):
+    """Why the members of an enterprise record are together."""
+
+    asked: str
+    euid: str
+    links: list[LinkOut]
+
+
+class MembershipOut(_Out):
+    """A record belonged to an enterprise record from one instant to another; null: still."""
+
+    domain: str
+    id: str
+    euid: str
+    valid_from: datetime
+    valid_to: datetime | None
+
+
+class HistoryOut(_Out):
+    """Every membership the records of a person ever had, oldest first."""
+
+    asked: str
+    euid: str
+    memberships: list[MembershipOut]
+
+
+class MatchIn(_In):
+    """An identity to look for; nothing of it is stored."""
+
+    identity: TraitsIn
+    limit: int = Field(20, ge=1, le=20, description="At most this many candidates.")
+
+
+class CandidateOut(_Out):
+    """A person the identity resembles, by the record that resembles it most."""
+
+    euid: str
+    record: IdentifierOut
+    grade: str = Field(description="certain, probable or possible.")
+    score: ScoreOut
+
+
+class MatchOut(_Out):
+    """Candidates, best first."""
+
+    candidates: list[CandidateOut]
+
+
+class TaskOut(_Out):
+    """A review task."""
+
+    id: int
+    kind: str
+    state: str
+    reason: str
+    weight_bits: float | None
+    version: int
+    opened_at: datetime
+    changed_at: datetime
+    verdict: str | None
+    reviewer: str
+    fact_id: int | None
+
+
+class TasksOut(_Out):
+    """A page of tasks; `next` goes into `after`, null when this is the last."""
+
+    reviews: list[TaskOut]
+    next: int | None
+
+
+class SideOut(_Out):
+    """One of the two records of a task. A protected identity shows no traits."""
+
+    domain: str
+    id: str
+    protected: bool
+    traits: dict[str, str | int | bool]
+
+
+class ReviewOut(TaskOut):
+    """A task with what it takes to decide it."""
+
+    left: SideOut
+    right: SideOut
+    score: ScoreOut
+
+
+class VerdictIn(_In):
+    """A person's answer to a task."""
+
+    verdict: Verdict
+    version: int = Field(ge=0, description="Version of the task that was read.")
+    reason: str = Field("", max_length=1000, description="In the reviewer's words; no traits, please.")
+
+
+class FactOut(_Out):
+    """An assertion by a person or a source."""
+
+    id: int
+    kind: str
+    left: IdentifierOut
+    right: IdentifierOut
+    actor: str
+    event_time: datetime
+    recorded_at: datetime
+    reason: str
+    message_id: int | None
+    withdrawn_at: datetime | None
+    withdrawn_by: str
+
+
+class FactsOut(_Out):
+    """A page of facts; `next` goes into `after`, null when this is the last."""
+
+    facts: list[FactOut]
+    next: int | None
+
+
+class MessageOut(_Out):
+    """A received message, without its content."""
+
+    id: int
+    source: str
+    event: str
+    state: str
+    place: str
+    problem: str
+    received_at: datetime
+    replay_of: int | None
+
+
+class MessagesOut(_Out):
+    """A page of the journal; `next` goes into `after`, null when this is the last."""
+
+    messages: list[MessageOut]
+    next: int | None
+
+
+class CountsOut(_Out):
+    """How many messages of each source are in each state."""
+
+    counts: dict[str, dict[str, int]]
+    total: int
+
+
+class PlaceOut(_Out):
+    """One thing that is wrong, and where."""
+
+    place: str
+    problem: str
+
+
+class ProblemOut(_Out):
+    """An error (RFC 9457). Nothing that was sent is repeated in it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+    errors: list[PlaceOut] = []
+    correlation_id: str = ""

@@ -1,0 +1,116 @@
+"""Resolve a list of identities, and look for one: nothing of either is stored."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from mpi.api.dependencies import Language, LanguageQuery, MayMatch, MayResolve, Session
+from mpi.api.rest import views
+from mpi.api.rest.bodies import (
+    CandidateOut,
+    IdentityIn,
+    MatchIn,
+    MatchOut,
+    ResolvedOut,
+    ResolveIn,
+    ResolveOut,
+    TraitsIn,
+)
+from mpi.errors import InvalidIdentity
+from mpi.identity.model import Demographics, RecordKey
+from mpi.identity.tabular import demographics_from_mapping, text_of
+from mpi.index.answers import Candidate
+from mpi.index.resolution import Identity, Resolution
+from mpi.matching.decision import Decision
+
+router = APIRouter(tags=["identities"])
+
+_POOL = 1000
+"""Candidates asked of the registry before those the caller may not see are left out."""
+
+
+@router.post("/resolve")
+def resolve(body: ResolveIn, session: MayResolve) -> ResolveOut:
+    """
+    Group identities with one another and with the index; nothing of them is stored.
+
+    This is what a portal calls to group the exams of several sites under one person.
+    """
+    read = [_identity(session, item, f"identities[{i}]") for i, item in enumerate(body.identities)]
+    answers = session.registry.resolve(
+        [identity for identity, _ in read], visible=session.visible, consumer=session.caller.name
+    )
+    return ResolveOut(
+        identities=[_resolved(session, a, known) for a, (_, known) in zip(answers, read, strict=True)]
+    )
+
+
+@router.post("/match")
+def match(body: MatchIn, session: MayMatch, lang: LanguageQuery = "fr") -> MatchOut:
+    """Say whom an identity resembles, how much, and why. A dry run: nothing of it is stored."""
+    identity = _demographics(body.identity, "identity")
+    if len(body.identity.stated()) < 2:
+        raise InvalidIdentity("identity", "at least two traits are needed")
+    found = session.registry.find_candidates(identity, actor=session.caller.actor, limit=_POOL)
+    visible = [candidate for candidate in found if candidate.record.key.domain in session.visible]
+    return MatchOut(candidates=[_candidate(session, c, lang) for c in visible[: body.limit]])
+
+
+def _identity(session: Session, item: IdentityIn, place: str) -> tuple[Identity, bool | None]:
+    """Read one identity, and say whether its domain is known."""
+    domain_name = _text(item.domain, f"{place}.domain")
+    value = _text(item.id, f"{place}.id") or _text(item.record_id, f"{place}.record_id")
+    if value and not domain_name:
+        raise InvalidIdentity(f"{place}.domain", "an identifier needs its domain")
+    demographics = _demographics(item, place)
+    domain = session.find_domain(domain_name) if domain_name else None
+    known = domain is not None if domain_name else None
+    if not value:
+        return Identity(None, demographics), known
+    # An identifier of a domain that is not the caller's to see still names its record from one
+    # request to the next; it cannot meet one of ours, whose keys are never of this form.
+    key = RecordKey(domain.key if domain is not None else f"elsewhere:{domain_name}", value)
+    return Identity(key, demographics), known
+
+
+def _demographics(item: TraitsIn, place: str) -> Demographics:
+    try:
+        return demographics_from_mapping(item.stated())
+    except InvalidIdentity as error:
+        raise InvalidIdentity(f"{place}.{error.place}", error.problem) from None
+
+
+def _text(value: Any, place: str) -> str:
+    return text_of(place, value)
+
+
+def _resolved(session: Session, answer: Resolution, domain_known: bool | None) -> ResolvedOut:
+    return ResolvedOut(
+        suid=answer.suid,
+        euid=answer.euid if session.sees_euids else None,
+        status=answer.status,
+        probability=answer.probability,
+        members=[views.identifier(item) for item in answer.members],
+        companions=list(answer.companions),
+        domain_known=domain_known,
+    )
+
+
+def _candidate(session: Session, found: Candidate, language: Language) -> CandidateOut:
+    return CandidateOut(
+        euid=found.euid,
+        record=views.record(session, found.record.key),
+        grade=_grade(found),
+        score=views.score(found.score, language),
+    )
+
+
+def _grade(found: Candidate) -> str:
+    """
+    How sure a candidate is: `certain` is what the index itself would link.
+
+    Source: FHIR R4 match-grade.
+    """
+    if found.score.decision is Decision.LINK:
+        return "certain"
+    return "probable" if found.score.probability >= 0.5 else "possible"

@@ -1,0 +1,579 @@
+"""Fakes that pass the same contract tests as the real thing."""
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from mpi.errors import StoreError
+from mpi.identity.model import Demographics, RecordKey, SourceRecord
+from mpi.identity.traits import Traits
+from mpi.index.audit import GENESIS, AuditEvent, ChainedEvent, chain_hash
+from mpi.index.events import Envelope, Fact, MessageState
+from mpi.index.graph import Edge
+from mpi.index.ports import (
+    Candidates,
+    Membership,
+    OutboxRow,
+    StoredKey,
+    StoredMessage,
+    StoredRecord,
+    StoredStatement,
+)
+from mpi.index.review import Task, TaskKey, TaskState, Verdict, WantedTask
+
+Undo = Callable[[], object]
+
+
+class MemoryStore:
+    """
+    `ports.Store` in dictionaries, for tests that need speed more than durability.
+
+    What is stored are frozen values; each change leaves in the unit of work how to undo it.
+    """
+
+    def __init__(self, *, euid_secret: bytes = b"\x01" * 32) -> None:
+        self.euid_secret = euid_secret
+        self._turn = threading.Lock()
+        self._in_this_thread = threading.local()
+        self.messages: dict[int, StoredMessage] = {}
+        self.originals: dict[str, int] = {}
+        self.records: dict[int, StoredRecord] = {}
+        self.record_ids: dict[RecordKey, int] = {}
+        self.native_euids: dict[str, int] = {}
+        self.statements: dict[int, StoredStatement] = {}
+        self.statements_of: dict[int, list[int]] = {}
+        self.keys_of: dict[int, frozenset[int]] = {}
+        self.holders: dict[int, set[int]] = {}
+        self.edges: dict[tuple[int, int], Edge] = {}
+        self.neighbours: dict[int, set[tuple[int, int]]] = {}
+        self.facts: dict[int, Fact] = {}
+        self.facts_about: dict[RecordKey, list[int]] = {}
+        self.memberships: dict[int, list[Membership]] = {}
+        self.members: dict[str, set[int]] = {}
+        self.tasks: dict[int, Task] = {}
+        self.task_ids: dict[TaskKey, int] = {}
+        self.tasks_about: dict[int, list[int]] = {}
+        self.audit: list[ChainedEvent] = []
+        self.outbox: list[OutboxRow] = []
+        self.api_keys: dict[int, tuple[str, StoredKey]] = {}
+
+    @contextmanager
+    def write(self) -> Iterator["MemoryUnitOfWork"]:
+        with self._unit_of_work(writes=True) as uow:
+            yield uow
+
+    @contextmanager
+    def read(self) -> Iterator["MemoryUnitOfWork"]:
+        with self._unit_of_work(writes=False) as uow:
+            yield uow
+
+    @contextmanager
+    def _unit_of_work(self, *, writes: bool) -> Iterator["MemoryUnitOfWork"]:
+        if getattr(self._in_this_thread, "busy", False):
+            raise RuntimeError("this thread already has a unit of work open")
+        self._in_this_thread.busy = True
+        try:
+            with self._turn:
+                uow = MemoryUnitOfWork(self, writes=writes)
+                try:
+                    yield uow
+                finally:
+                    uow.close()
+        finally:
+            self._in_this_thread.busy = False
+
+
+class MemoryUnitOfWork:
+    """`ports.UnitOfWork` over a MemoryStore."""
+
+    def __init__(self, store: MemoryStore, *, writes: bool) -> None:
+        self._store = store
+        self._writes = writes
+        self._over = False
+        self._failed = False
+        self._undo: list[Undo] = []
+        self.inbox = MemoryInbox(self)
+        self.records = MemoryRecords(self)
+        self.edges = MemoryEdges(self)
+        self.facts = MemoryFacts(self)
+        self.memberships = MemoryMemberships(self)
+        self.reviews = MemoryReviews(self)
+        self.audit = MemoryAuditTrail(self)
+        self.outbox = MemoryOutbox(self)
+        self.keys = MemoryKeys(self)
+
+    @property
+    def data(self) -> MemoryStore:
+        """The store, to read from."""
+        if self._over:
+            raise RuntimeError("this unit of work is over")
+        return self._store
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        _ = self.data
+        mark, failed_before = len(self._undo), self._failed
+        try:
+            yield
+            if self._failed:
+                raise StoreError("a statement of this part failed")
+        except BaseException:
+            self._undo_to(mark)
+            self._failed = failed_before
+            raise
+
+    def commit(self) -> None:
+        _ = self.data
+        if not self._writes:
+            raise StoreError("a reader keeps nothing")
+        if self._failed:
+            raise StoreError("a statement of this unit of work failed")
+        self._undo.clear()
+        self._over = True
+
+    def close(self) -> None:
+        self._undo_to(0)
+        self._over = True
+
+    def require(self, condition: bool, problem: str) -> None:
+        """Fail as a database does when a constraint is broken."""
+        if not condition:
+            self._failed = True
+            raise StoreError(problem)
+
+    def writing(self) -> MemoryStore:
+        """The store, to write to."""
+        self.require(self._writes, "a reader keeps nothing")
+        return self.data
+
+    def put(self, target: dict[Any, Any], key: Any, value: Any) -> None:
+        """Set one entry of a dictionary, undoably."""
+        if key in target:
+            before = target[key]
+            self._undo.append(lambda: target.__setitem__(key, before))
+        else:
+            self._undo.append(lambda: target.pop(key))
+        target[key] = value
+
+    def drop(self, target: dict[Any, Any], key: Any) -> None:
+        """Delete one entry of a dictionary, undoably."""
+        before = target.pop(key)
+        self._undo.append(lambda: target.__setitem__(key, before))
+
+    def push(self, target: list[Any], value: Any) -> None:
+        """Append to a list, undoably."""
+        target.append(value)
+        self._undo.append(target.pop)
+
+    def include(self, target: set[Any], value: Any) -> None:
+        """Add to a set, undoably."""
+        if value not in target:
+            target.add(value)
+            self._undo.append(lambda: target.discard(value))
+
+    def exclude(self, target: set[Any], value: Any) -> None:
+        """Take out of a set, undoably."""
+        if value in target:
+            target.discard(value)
+            self._undo.append(lambda: target.add(value))
+
+    def _undo_to(self, mark: int) -> None:
+        while len(self._undo) > mark:
+            self._undo.pop()()
+
+
+class _Repository:
+    def __init__(self, uow: MemoryUnitOfWork) -> None:
+        self._uow = uow
+
+
+class MemoryInbox(_Repository):
+    """`ports.Inbox`."""
+
+    def add(
+        self,
+        envelope: Envelope,
+        *,
+        received_at: datetime,
+        state: MessageState,
+        place: str = "",
+        problem: str = "",
+        error: str = "",
+        warnings: Sequence[str] = (),
+        replay_of: int | None = None,
+        original: bool = True,
+    ) -> int:
+        data = self._uow.writing()
+        message_id = len(data.messages) + 1
+        if original and envelope.dedupe_key:
+            self._uow.require(envelope.dedupe_key not in data.originals, "another message has this name")
+            self._uow.put(data.originals, envelope.dedupe_key, message_id)
+        message = StoredMessage(
+            id=message_id,
+            envelope=replace(envelope, source=envelope.source[:200]),
+            received_at=received_at,
+            state=state,
+            place=place,
+            problem=problem,
+            error=error,
+            reply=b"",
+            warnings=tuple(warnings),
+            replay_of=replay_of,
+        )
+        self._uow.put(data.messages, message_id, message)
+        return message_id
+
+    def settle(
+        self,
+        message_id: int,
+        *,
+        state: MessageState,
+        place: str = "",
+        problem: str = "",
+        error: str = "",
+        warnings: Sequence[str] = (),
+        reply: bytes = b"",
+    ) -> None:
+        data = self._uow.writing()
+        if message_id not in data.messages:
+            raise LookupError("no such message")
+        settled = replace(
+            data.messages[message_id],
+            state=state,
+            place=place,
+            problem=problem,
+            error=error,
+            warnings=tuple(warnings),
+            reply=reply,
+        )
+        self._uow.put(data.messages, message_id, settled)
+
+    def original(self, dedupe_key: str) -> StoredMessage | None:
+        data = self._uow.data
+        return data.messages.get(data.originals.get(dedupe_key, 0))
+
+    def get(self, message_id: int) -> StoredMessage | None:
+        return self._uow.data.messages.get(message_id)
+
+    def page(
+        self, *, state: MessageState | None = None, source: str | None = None, after: int = 0, limit: int = 50
+    ) -> list[StoredMessage]:
+        return [
+            message
+            for message in self._uow.data.messages.values()
+            if message.id > after
+            and (state is None or message.state is state)
+            and (source is None or message.envelope.source == source[:200])
+        ][:limit]
+
+    def counts(self) -> dict[str, dict[MessageState, int]]:
+        counts: dict[str, dict[MessageState, int]] = {}
+        for message in self._uow.data.messages.values():
+            counts.setdefault(message.envelope.source, dict.fromkeys(MessageState, 0))[message.state] += 1
+        return counts
+
+
+class MemoryRecords(_Repository):
+    """`ports.Records`."""
+
+    def get(self, record_id: int) -> StoredRecord:
+        try:
+            return self._uow.data.records[record_id]
+        except KeyError:
+            raise LookupError("no such record") from None
+
+    def by_key(self, key: RecordKey) -> StoredRecord | None:
+        data = self._uow.data
+        return data.records.get(data.record_ids.get(key, 0))
+
+    def by_keys(self, keys: Collection[RecordKey]) -> dict[RecordKey, StoredRecord]:
+        found = [record for key in set(keys) if (record := self.by_key(key))]
+        return {record.key: record for record in sorted(found, key=lambda record: record.id)}
+
+    def by_ids(self, record_ids: Collection[int]) -> dict[int, StoredRecord]:
+        records = self._uow.data.records
+        return {
+            record_id: records[record_id] for record_id in sorted(set(record_ids)) if record_id in records
+        }
+
+    def by_native_euid(self, euid: str) -> StoredRecord | None:
+        data = self._uow.data
+        return data.records.get(data.native_euids.get(euid, 0))
+
+    def all_ids(self) -> list[int]:
+        return list(self._uow.data.records)
+
+    def add(self, key: RecordKey, native_euid: str) -> int:
+        data = self._uow.writing()
+        self._uow.require(key not in data.record_ids, "the record exists")
+        self._uow.require(native_euid not in data.native_euids, "another record has this identifier")
+        record_id = len(data.records) + 1
+        record = StoredRecord(record_id, key, native_euid, None, Demographics(), Traits())
+        self._uow.put(data.records, record_id, record)
+        self._uow.put(data.record_ids, key, record_id)
+        self._uow.put(data.native_euids, native_euid, record_id)
+        return record_id
+
+    def add_statement(
+        self, record_id: int, statement: SourceRecord, *, message_id: int, recorded_at: datetime
+    ) -> int:
+        data = self._uow.writing()
+        self._uow.require(record_id in data.records, "no such record")
+        self._uow.require(message_id in data.messages, "no such message")
+        statement_id = len(data.statements) + 1
+        stored = StoredStatement(statement_id, record_id, statement, message_id, recorded_at)
+        self._uow.put(data.statements, statement_id, stored)
+        self._uow.push(data.statements_of.setdefault(record_id, []), statement_id)
+        return statement_id
+
+    def statements(self, record_id: int) -> list[StoredStatement]:
+        data = self._uow.data
+        return [data.statements[statement_id] for statement_id in data.statements_of.get(record_id, ())]
+
+    def save_current(
+        self,
+        record_id: int,
+        *,
+        first_event_time: datetime,
+        demographics: Demographics,
+        traits: Traits,
+        blocking_keys: Sequence[int],
+    ) -> None:
+        data = self._uow.writing()
+        record = replace(
+            self.get(record_id), first_event_time=first_event_time, demographics=demographics, traits=traits
+        )
+        self._uow.put(data.records, record_id, record)
+        wanted, held = frozenset(blocking_keys), data.keys_of.get(record_id, frozenset())
+        self._uow.put(data.keys_of, record_id, wanted)
+        for key in held - wanted:
+            self._uow.exclude(data.holders[key], record_id)
+        for key in wanted - held:
+            self._uow.include(data.holders.setdefault(key, set()), record_id)
+
+    def candidates(self, keys: Sequence[int], *, excluding: int | None, block_cap: int) -> Candidates:
+        data = self._uow.data
+        blocks = [data.holders.get(key, set()) for key in set(keys)]
+        ids = set().union(*(block for block in blocks if len(block) <= block_cap)) - {excluding}
+        oversized = sum(len(block) > block_cap for block in blocks)
+        return Candidates(tuple(data.records[record_id] for record_id in sorted(ids)), oversized)
+
+
+class MemoryEdges(_Repository):
+    """`ports.Edges`."""
+
+    def replace(self, record_id: int, edges: Sequence[Edge]) -> None:
+        data = self._uow.writing()
+        for pair in list(data.neighbours.get(record_id, ())):
+            self._uow.drop(data.edges, pair)
+            for end in pair:
+                self._uow.exclude(data.neighbours[end], pair)
+        for edge in edges:
+            pair = (edge.left_id, edge.right_id)
+            self._uow.require(pair not in data.edges, "the edge exists")
+            self._uow.require(set(pair) <= data.records.keys(), "no such record")
+            self._uow.put(data.edges, pair, edge)
+            for end in pair:
+                self._uow.include(data.neighbours.setdefault(end, set()), pair)
+
+    def touching(self, record_ids: Collection[int]) -> list[Edge]:
+        data = self._uow.data
+        pairs = {pair for record_id in record_ids for pair in data.neighbours.get(record_id, ())}
+        return [data.edges[pair] for pair in sorted(pairs)]
+
+
+class MemoryFacts(_Repository):
+    """`ports.Facts`."""
+
+    def add(self, fact: Fact) -> int:
+        data = self._uow.writing()
+        self._uow.require(fact.message_id is None or fact.message_id in data.messages, "no such message")
+        fact_id = len(data.facts) + 1
+        self._uow.put(data.facts, fact_id, replace(fact, id=fact_id))
+        for key in {fact.left, fact.right}:
+            self._uow.push(data.facts_about.setdefault(key, []), fact_id)
+        return fact_id
+
+    def get(self, fact_id: int) -> Fact | None:
+        return self._uow.data.facts.get(fact_id)
+
+    def withdraw(self, fact_id: int, *, at: datetime, by: str) -> None:
+        data = self._uow.writing()
+        fact = data.facts.get(fact_id)
+        if fact is None or fact.withdrawn_at is not None:
+            raise LookupError("no such fact stands")
+        self._uow.put(data.facts, fact_id, replace(fact, withdrawn_at=at, withdrawn_by=by))
+
+    def standing(self, keys: Collection[RecordKey]) -> list[Fact]:
+        data = self._uow.data
+        ids = {fact_id for key in keys for fact_id in data.facts_about.get(key, ())}
+        return [fact for fact_id in sorted(ids) if (fact := data.facts[fact_id]).withdrawn_at is None]
+
+    def page(self, *, after: int = 0, limit: int = 50) -> list[Fact]:
+        return [fact for fact in self._uow.data.facts.values() if fact.id > after][:limit]
+
+
+class MemoryMemberships(_Repository):
+    """`ports.Memberships`."""
+
+    def current(self, record_ids: Collection[int]) -> dict[int, str]:
+        return {record_id: euid for record_id in sorted(set(record_ids)) if (euid := self.euid_of(record_id))}
+
+    def members(self, euid: str, *, as_of: datetime | None = None) -> list[int]:
+        ever = self._uow.data.members.get(euid, ())
+        return sorted(record_id for record_id in ever if self.euid_of(record_id, as_of=as_of) == euid)
+
+    def euid_of(self, record_id: int, *, as_of: datetime | None = None) -> str | None:
+        for membership in reversed(self._uow.data.memberships.get(record_id, ())):
+            if as_of is None:
+                return membership.euid
+            if membership.valid_from <= as_of and (
+                membership.valid_to is None or as_of < membership.valid_to
+            ):
+                return membership.euid
+        return None
+
+    def move(self, record_id: int, euid: str, *, at: datetime) -> None:
+        data = self._uow.writing()
+        self._uow.require(record_id in data.records, "no such record")
+        before = data.memberships.get(record_id, [])
+        ended: list[Membership] = []
+        if before:
+            at = max(at, before[-1].valid_from)
+            ended = [*before[:-1], replace(before[-1], valid_to=at)]
+        self._uow.put(data.memberships, record_id, [*ended, Membership(record_id, euid, at, None)])
+        self._uow.include(data.members.setdefault(euid, set()), record_id)
+
+    def history(self, record_id: int) -> list[Membership]:
+        return list(self._uow.data.memberships.get(record_id, ()))
+
+
+class MemoryReviews(_Repository):
+    """`ports.Reviews`."""
+
+    def get(self, task_id: int) -> Task | None:
+        return self._uow.data.tasks.get(task_id)
+
+    def touching(self, record_ids: Collection[int]) -> list[Task]:
+        data = self._uow.data
+        ids = {task_id for record_id in record_ids for task_id in data.tasks_about.get(record_id, ())}
+        return [data.tasks[task_id] for task_id in sorted(ids)]
+
+    def open(self, wanted: WantedTask, *, at: datetime) -> int:
+        data = self._uow.writing()
+        self._uow.require(wanted.key not in data.task_ids, "the task exists")
+        self._uow.require({wanted.key.left_id, wanted.key.right_id} <= data.records.keys(), "no such record")
+        task_id = len(data.tasks) + 1
+        task = Task(task_id, wanted.key, TaskState.OPEN, wanted.reason, wanted.weight_bits, 1, at, at)
+        self._uow.put(data.tasks, task_id, task)
+        self._uow.put(data.task_ids, wanted.key, task_id)
+        for end in {wanted.key.left_id, wanted.key.right_id}:
+            self._uow.push(data.tasks_about.setdefault(end, []), task_id)
+        return task_id
+
+    def change(
+        self,
+        task_id: int,
+        *,
+        state: TaskState,
+        at: datetime,
+        reason: str | None = None,
+        weight_bits: float | None = None,
+        verdict: Verdict | None = None,
+        reviewer: str = "",
+        fact_id: int | None = None,
+    ) -> None:
+        data = self._uow.writing()
+        task = data.tasks.get(task_id)
+        if task is None:
+            raise LookupError("no such task")
+        self._uow.require(fact_id is None or fact_id in data.facts, "no such fact")
+        changed = replace(
+            task,
+            state=state,
+            reason=task.reason if reason is None else reason,
+            weight_bits=task.weight_bits if weight_bits is None else weight_bits,
+            version=task.version + 1,
+            changed_at=at,
+            verdict=verdict,
+            reviewer=reviewer,
+            fact_id=fact_id,
+        )
+        self._uow.put(data.tasks, task_id, changed)
+
+    def by_fact(self, fact_id: int) -> list[Task]:
+        return [task for task in self._uow.data.tasks.values() if task.fact_id == fact_id]
+
+    def page(
+        self, *, states: Collection[TaskState], kind: str | None = None, after: int = 0, limit: int = 50
+    ) -> list[Task]:
+        return [
+            task
+            for task in self._uow.data.tasks.values()
+            if task.id > after and task.state in states and (kind is None or task.key.kind == kind)
+        ][:limit]
+
+    def counts(self) -> dict[TaskState, int]:
+        counts = dict.fromkeys(TaskState, 0)
+        for task in self._uow.data.tasks.values():
+            counts[task.state] += 1
+        return counts
+
+
+class MemoryAuditTrail(_Repository):
+    """`ports.AuditTrail`."""
+
+    def append(self, event: AuditEvent) -> None:
+        data = self._uow.writing()
+        event = replace(event, at=event.at.astimezone(UTC), details=deepcopy(event.details))
+        sequence = len(data.audit) + 1
+        previous_hash = data.audit[-1].hash if data.audit else GENESIS
+        chained = ChainedEvent(sequence, previous_hash, chain_hash(sequence, previous_hash, event), event)
+        self._uow.push(data.audit, chained)
+
+    def chain(self) -> Iterator[ChainedEvent]:
+        yield from self._uow.data.audit
+
+
+class MemoryOutbox(_Repository):
+    """`ports.Outbox`."""
+
+    def add(self, *, consumer: str, kind: str, payload: Mapping[str, Any], created_at: datetime) -> None:
+        data = self._uow.writing()
+        row = OutboxRow(len(data.outbox) + 1, consumer, kind, deepcopy(dict(payload)), created_at)
+        self._uow.push(data.outbox, row)
+
+    def page(self, *, after: int = 0, limit: int = 50) -> list[OutboxRow]:
+        return self._uow.data.outbox[after : after + limit]
+
+
+class MemoryKeys(_Repository):
+    """`ports.Keys`."""
+
+    def add(self, *, name: str, secret_hash: str, role: str, domains: Sequence[str], at: datetime) -> int:
+        data = self._uow.writing()
+        for hash_, key in data.api_keys.values():
+            self._uow.require(hash_ != secret_hash, "another key has this secret")
+            self._uow.require(key.name != name or key.revoked_at is not None, "another key has this name")
+        key_id = len(data.api_keys) + 1
+        key = StoredKey(key_id, name, role, tuple(domains), at, None)
+        self._uow.put(data.api_keys, key_id, (secret_hash, key))
+        return key_id
+
+    def find(self, secret_hash: str) -> StoredKey | None:
+        return next((key for hash_, key in self._uow.data.api_keys.values() if hash_ == secret_hash), None)
+
+    def all(self) -> list[StoredKey]:
+        return [key for _, key in self._uow.data.api_keys.values()]
+
+    def revoke(self, name: str, *, at: datetime) -> bool:
+        data = self._uow.writing()
+        for key_id, (hash_, key) in data.api_keys.items():
+            if key.name == name and key.revoked_at is None:
+                self._uow.put(data.api_keys, key_id, (hash_, replace(key, revoked_at=at)))
+                return True
+        return False

@@ -1,0 +1,150 @@
+"""The journal, on every store."""
+
+from dataclasses import replace
+
+import pytest
+
+from mpi.errors import StoreError
+from mpi.index.events import MessageState
+from mpi.index.ports import Store, StoredMessage
+from tests.integration.store.examples import EVERY_TEXT, NOON, add_message, envelope, later
+
+
+def test_a_message_comes_back_byte_for_byte(store: Store) -> None:
+    sent = replace(envelope(), application=EVERY_TEXT, control_id=EVERY_TEXT)
+    with store.write() as uow:
+        first = add_message(uow)
+        message_id = uow.inbox.add(
+            sent,
+            received_at=NOON,
+            state=MessageState.APPLIED,
+            place="PID-5",
+            problem="odd",
+            error="InvalidIdentity",
+            warnings=("PID-7: tolerated",),
+            replay_of=first,
+        )
+        uow.commit()
+    with store.read() as uow:
+        found = uow.inbox.get(message_id)
+
+    assert found == StoredMessage(
+        id=message_id,
+        envelope=sent,
+        received_at=NOON,
+        state=MessageState.APPLIED,
+        place="PID-5",
+        problem="odd",
+        error="InvalidIdentity",
+        reply=b"",
+        warnings=("PID-7: tolerated",),
+        replay_of=first,
+    )
+
+
+def test_settling_sets_the_whole_outcome(store: Store) -> None:
+    with store.write() as uow:
+        message_id = uow.inbox.add(envelope(), received_at=NOON, state=MessageState.APPLIED, place="PID-3")
+        uow.inbox.settle(
+            message_id,
+            state=MessageState.REFUSED,
+            problem="no identifier",
+            error="InvalidIdentity",
+            warnings=["w"],
+            reply=b"MSA|AE\r\xe9\x00",
+        )
+        found = uow.inbox.get(message_id)
+
+    assert found is not None
+    assert (found.state, found.place, found.problem, found.error, found.warnings, found.reply) == (
+        MessageState.REFUSED,
+        "",
+        "no identifier",
+        "InvalidIdentity",
+        ("w",),
+        b"MSA|AE\r\xe9\x00",
+    )
+
+
+def test_settling_a_message_that_is_not_there_is_a_defect(store: Store) -> None:
+    with store.write() as uow, pytest.raises(LookupError):
+        uow.inbox.settle(7, state=MessageState.APPLIED)
+
+
+def test_only_one_message_can_be_the_original_of_its_name(store: Store) -> None:
+    with store.write() as uow:
+        first = uow.inbox.add(envelope("M1"), received_at=NOON, state=MessageState.APPLIED)
+        again = uow.inbox.add(envelope("M1"), received_at=NOON, state=MessageState.DUPLICATE, original=False)
+        uow.commit()
+    with store.write() as uow, pytest.raises(StoreError):
+        uow.inbox.add(envelope("M1"), received_at=NOON, state=MessageState.APPLIED)
+    with store.read() as uow:
+        original = uow.inbox.original(envelope("M1").dedupe_key)
+
+    assert again != first
+    assert original is not None
+    assert original.id == first
+
+
+def test_the_name_of_a_message_holds_every_character_of_it(store: Store) -> None:
+    with store.write() as uow:
+        for control_id in ("M1", "m1", "M1 ", EVERY_TEXT, EVERY_TEXT.replace("\x00", ""), "M" * 10_000):
+            add_message(uow, control_id)
+        found = uow.inbox.original(envelope(EVERY_TEXT).dedupe_key)
+
+    assert found is not None
+    assert found.envelope.control_id == EVERY_TEXT
+
+
+def test_messages_without_a_control_id_are_never_duplicates(store: Store) -> None:
+    with store.write() as uow:
+        add_message(uow)
+        add_message(uow)
+
+        assert uow.inbox.original("") is None
+        assert uow.inbox.original(envelope("never").dedupe_key) is None
+
+
+def test_pages_go_by_ascending_number_and_filter(store: Store) -> None:
+    with store.write() as uow:
+        ids = [
+            uow.inbox.add(
+                envelope(f"M{n}", source="PACS" if n % 2 else "SIH"),
+                received_at=later(n),
+                state=MessageState.REFUSED if n > 3 else MessageState.APPLIED,
+            )
+            for n in range(6)
+        ]
+
+        def page(**asked: object) -> list[int]:
+            return [message.id for message in uow.inbox.page(**asked)]  # type: ignore[arg-type]
+
+        assert page() == ids
+        assert page(after=ids[1], limit=2) == ids[2:4]
+        assert page(state=MessageState.REFUSED) == ids[4:]
+        assert page(source="PACS") == ids[1::2]
+        assert page(source="PACS", state=MessageState.REFUSED) == [ids[5]]
+        assert page(after=ids[-1]) == []
+
+
+def test_counts_are_by_source_and_state(store: Store) -> None:
+    with store.write() as uow:
+        for n in range(3):
+            uow.inbox.add(envelope(f"M{n}"), received_at=NOON, state=MessageState.APPLIED)
+        uow.inbox.add(envelope(source="PACS"), received_at=NOON, state=MessageState.QUARANTINED)
+        counts = uow.inbox.counts()
+
+    none = dict.fromkeys(MessageState, 0)
+    assert counts == {
+        "SIH": {**none, MessageState.APPLIED: 3},
+        "PACS": {**none, MessageState.QUARANTINED: 1},
+    }
+
+
+def test_a_source_nobody_configured_may_claim_any_name(store: Store) -> None:
+    claimed = "é" * 10_000
+    with store.write() as uow:
+        uow.inbox.add(envelope(source=claimed), received_at=NOON, state=MessageState.REFUSED)
+        found = uow.inbox.page(source=claimed)
+
+    assert [claimed.startswith(message.envelope.source) for message in found] == [True]

@@ -1,0 +1,113 @@
+import pytest
+
+from mpi.errors import InvalidIdentity, NotPermitted, UnknownAuthority, UnsupportedMessage
+from mpi.feeds.hl7v2 import er7, problems
+from mpi.feeds.hl7v2.adt import STATEMENTS, read_instruction
+from mpi.index.events import IdentifiersMerged, IdentityStated
+from tests.unit.feeds.hl7v2.fakes import KEY_A, KEY_C, PID, SITE_A, adt, federation, merge
+
+A1001 = "A1001^^^SITE-A&2.999.1.1&ISO^PI"
+A1377 = "A1377^^^SITE-A&2.999.1.1&ISO^PI"
+
+
+def instruction(text, source="ris-a"):
+    directory = federation()
+    found = directory.source(source) if source else None
+    return read_instruction(er7.read(text.encode()), source=found, directory=directory)
+
+
+def refusal(kind, text, **options):
+    with pytest.raises(kind) as refused:
+        instruction(text, **options)
+    return refused.value
+
+
+@pytest.mark.parametrize("event", sorted(STATEMENTS))
+@pytest.mark.parametrize("version", ["2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.5^FRA^2.11", ""])
+def test_identity_events_state_an_identity(event, version):
+    stated = instruction(adt(event, version=version))
+
+    assert isinstance(stated, IdentityStated)
+    assert stated.records[0].key == (KEY_A, "A1001")
+
+
+@pytest.mark.parametrize("processing_id", ["P", "T", "D", "P^T"])
+def test_processing_ids(processing_id):
+    assert instruction(adt(processing_id=processing_id))
+
+
+@pytest.mark.parametrize(
+    ("header", "place"),
+    [
+        ({"message_type": "XYZ"}, "MSH^1^9^1^1"),
+        ({"event": "A99"}, "MSH^1^9^1^2"),
+        ({"event": ""}, "MSH^1^9^1^2"),
+        ({"processing_id": "X"}, "MSH^1^11"),
+        ({"processing_id": ""}, "MSH^1^11"),
+        ({"version": "2.9"}, "MSH^1^12"),
+    ],
+)
+def test_what_is_not_taken_is_unsupported(header, place):
+    assert refusal(UnsupportedMessage, adt(**header)).place == place
+
+
+def test_a_control_id_is_required():
+    error = refusal(InvalidIdentity, adt(control_id=""))
+
+    assert (error.place, error.problem) == ("MSH^1^10", problems.REQUIRED)
+
+
+def test_a_sender_nobody_configured_is_not_permitted():
+    refusal(NotPermitted, adt(), source=None)
+
+
+def test_a08_from_a_french_profile_is_taken_with_a_warning():
+    french = instruction(adt("A08", version="2.5^FRA^2.11"))
+    iti_8 = instruction(adt("A08", version="2.3.1"))
+
+    assert [len(stated.records[0].warnings) for stated in (french, iti_8)] == [1, 0]
+
+
+def test_a_merge_names_both_identifiers_in_full():
+    merged = instruction(merge("A1001^^^SITE-A^PI", "A1377"))
+
+    assert isinstance(merged, IdentifiersMerged)
+    assert (merged.survivor.value, merged.subsumed.value, merged.domain) == ("A1001", "A1377", KEY_A)
+    assert merged.survivor.authority == merged.subsumed.authority == SITE_A
+
+
+def test_a_merge_may_list_unchanged_identifiers_of_other_domains():
+    merged = instruction(
+        merge("B1^^^SITE-B~C1^^^SITE-C", "C2^^^SITE-C~S1^^^&1.2.250.1.213.1.4.8&ISO^NH"), "hub"
+    )
+
+    assert isinstance(merged, IdentifiersMerged)
+    assert (merged.survivor.value, merged.subsumed.value, merged.domain) == ("C1", "C2", KEY_C)
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "place", "problem"),
+    [
+        (adt("A40", PID), "ris-a", "MRG^1", problems.SEGMENT_MISSING),
+        (adt("A40", f"MRG|{A1377}"), "ris-a", "PID^1", problems.SEGMENT_MISSING),
+        (adt("A40", PID, f"MRG|{A1377}", f"MRG|{A1377}"), "ris-a", "MRG^2", problems.ONE_MERGE),
+        (merge(A1001, ""), "ris-a", "MRG^1^1", problems.REQUIRED),
+        (merge(A1001, A1001), "ris-a", "MRG^1^1", problems.SELF_MERGE),
+        (merge(A1001, f"{A1377}~A2^^^SITE-A"), "ris-a", "MRG^1^1", problems.SEVERAL_SUBSUMED),
+        (merge(f"{A1001}~A2^^^SITE-A", A1377), "ris-a", "PID^1^3", problems.SEVERAL_SURVIVORS),
+        (merge("B1^^^SITE-B", "C1^^^SITE-C"), "hub", "MRG^1^1^1^4", problems.CROSS_DOMAIN),
+        (merge(A1001, "A\x01"), "ris-a", "MRG^1^1", problems.CONTROL_CHARACTER),
+    ],
+)
+def test_a_merge_that_cannot_be_meant_is_refused(text, source, place, problem):
+    error = refusal(InvalidIdentity, text, source=source)
+
+    assert (error.place, error.problem) == (place, problem)
+
+
+def test_a_merge_of_an_unknown_authority_is_refused():
+    assert refusal(UnknownAuthority, merge(A1001, "A1^^^NOWHERE")).place == "MRG^1^1^1^4"
+
+
+def test_a_merge_of_another_sources_identifier_is_refused():
+    refusal(NotPermitted, merge(A1001, "B1^^^SITE-B"))
