@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import structlog
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from mpi import logs
 from mpi.errors import FeedError, MpiError, SettingsError
 from mpi.index.events import MessageState
 from mpi.index.registry import Registry
@@ -28,7 +28,11 @@ from mpi.store import SqlStore
 from mpi.wiring import now, open_registry
 
 app = typer.Typer(
-    name="mpi", help="Master patient index for imaging federations.", no_args_is_help=True, add_completion=False
+    name="mpi",
+    help="Master patient index for imaging federations.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a traceback with local variables would print patients
 )
 key_app = typer.Typer(help="API keys.", no_args_is_help=True)
 queue_app = typer.Typer(help="The review queue.", no_args_is_help=True)
@@ -49,14 +53,7 @@ err = Console(stderr=True, soft_wrap=True)
 
 def main() -> None:
     """Run a command; errors of ours become one line and an exit status."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.configure("WARNING")
     try:
         app()
     except MpiError as error:
@@ -129,6 +126,7 @@ def serve(config: Config = None) -> None:
     """HTTP (REST, FHIR) and the MLLP listener, until SIGTERM."""
     from mpi.service import serve as serve_until_stopped
 
+    logs.configure("INFO")
     settings = _settings(config)
     for key in settings.not_served_yet():
         err.print(f"mpi: {key} is set, and this version does not act on it yet", markup=False)

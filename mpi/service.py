@@ -4,12 +4,12 @@ The service: HTTP and MLLP over one registry, started and stopped together.
 
 import asyncio
 import contextlib
+import logging
 import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import structlog
 import uvicorn
 
 from mpi.api.app import create_app
@@ -20,7 +20,7 @@ from mpi.settings import Settings
 from mpi.store import SqlStore
 from mpi.wiring import now, open_registry
 
-_log = structlog.get_logger()
+_log = logging.getLogger(__name__)
 
 
 class Service:
@@ -76,7 +76,7 @@ class Service:
                 await asyncio.sleep(0.01)
             self.mllp_port = listener.port
             self.http_port = http.servers[0].sockets[0].getsockname()[1]
-            _log.info("service.started", http_port=self.http_port, mllp_port=self.mllp_port)
+            _log.info("service.started", extra={"http_port": self.http_port, "mllp_port": self.mllp_port})
             if started is not None:
                 started.set()
             stopping = asyncio.create_task(self._stop.wait())

@@ -8,7 +8,18 @@ from mpi.identity.ins import matricule_key
 from mpi.identity.model import Demographics, NameUse, PartialDate, PersonName
 from mpi.identity.traits import Traits, normalise
 
-FAMILY_NAMES = ("MARTIN", "Martin", "DUPONT", "DUPOND", "MARTIN-DUPONT", "LEFÈVRE", "D'ORMESSON", "EL AMRANI", "LE GALL", "ROY")
+FAMILY_NAMES = (
+    "MARTIN",
+    "Martin",
+    "DUPONT",
+    "DUPOND",
+    "MARTIN-DUPONT",
+    "LEFÈVRE",
+    "D'ORMESSON",
+    "EL AMRANI",
+    "LE GALL",
+    "ROY",
+)
 GIVEN_NAMES = ("JEAN", "Jean-Pierre", "JEANPIERRE", "MARIE", "LÉA", "LENA", "MOHAMED", "MOHAMMED", "ZOÉ", "J")
 PLACEHOLDERS = ("INCONNU", "X", "XX", "SANS NOM", "TEST", "ANONYME")
 PLACES = ("35238", "75056", "75112", "92012", "99352", "2A004", "97411")
@@ -60,7 +71,8 @@ demographics = st.builds(
     mother_birth_name=st.just("") | family_names,
     birth_order=st.none() | st.integers(1, 2),
     identity_codes=st.lists(
-        st.sampled_from(("VALI", "PROV", "HOMA", "DOUT", "FICT", "ANOM", "CACH", "COLV", "USUR", "ODD")), max_size=2
+        st.sampled_from(("VALI", "PROV", "HOMA", "DOUT", "FICT", "ANOM", "CACH", "COLV", "USUR", "ODD")),
+        max_size=2,
     ).map(tuple),
 )
 """Statements of all sorts; small pools on purpose, so that two of them often agree on something."""

@@ -39,12 +39,12 @@ class Limits:
 
     Args:
         max_junk_bytes: between two frames, before the peer is taken for something else than MLLP.
-        frame_seconds: from the first byte of a frame to its last, and for a peer to take a reply.
+        frame_timeout_seconds: from the first byte of a frame to its last, and for a peer to take a reply.
     """
 
-    max_frame_bytes: int = 1_048_576
-    frame_seconds: float = 30.0
-    idle_seconds: float = 3600.0
+    max_message_bytes: int = 1_048_576
+    frame_timeout_seconds: float = 30.0
+    idle_timeout_seconds: float = 3600.0
     max_connections: int = 256
     max_junk_bytes: int = 16
 
@@ -85,8 +85,8 @@ class FrameReader:
     After a violation the reader is broken and reads nothing more.
     """
 
-    def __init__(self, *, max_frame_bytes: int = 1_048_576, max_junk_bytes: int = 16) -> None:
-        self._max_frame_bytes = max_frame_bytes
+    def __init__(self, *, max_message_bytes: int = 1_048_576, max_junk_bytes: int = 16) -> None:
+        self._max_message_bytes = max_message_bytes
         self._max_junk_bytes = max_junk_bytes
         self._state = _State.BETWEEN
         self._body = bytearray()
@@ -124,7 +124,7 @@ class FrameReader:
     def _read_body(self, received: bytes, at: int, events: list[Event]) -> int:
         end, restart = received.find(END, at), received.find(START, at)
         stop = min((index for index in (end, restart) if index >= 0), default=len(received))
-        if len(self._body) + stop - at > self._max_frame_bytes:
+        if len(self._body) + stop - at > self._max_message_bytes:
             self._break("message too long", events)
         elif stop == restart:
             events.append(Resynchronised())
@@ -169,7 +169,7 @@ class _Connection:
         self._reader = reader
         self._writer = writer
         self._frames = FrameReader(
-            max_frame_bytes=server.limits.max_frame_bytes, max_junk_bytes=server.limits.max_junk_bytes
+            max_message_bytes=server.limits.max_message_bytes, max_junk_bytes=server.limits.max_junk_bytes
         )
         self.busy = False
 
@@ -177,7 +177,7 @@ class _Connection:
         """Serve until the peer leaves, errs or is too slow, or the server stops."""
         loop = asyncio.get_running_loop()
         limits = self._server.limits
-        deadline = loop.time() + limits.idle_seconds
+        deadline = loop.time() + limits.idle_timeout_seconds
         while not self._server.stopping:
             try:
                 async with asyncio.timeout_at(deadline):
@@ -195,9 +195,9 @@ class _Connection:
                 if not await self._take(event):
                     return
             if not self._frames.in_frame:
-                deadline = loop.time() + limits.idle_seconds
+                deadline = loop.time() + limits.idle_timeout_seconds
             elif not was_in_frame or any(isinstance(event, Frame) for event in events):
-                deadline = loop.time() + limits.frame_seconds
+                deadline = loop.time() + limits.frame_timeout_seconds
 
     async def _take(self, event: Event) -> bool:
         """Serve one event; False when the connection is over."""
@@ -227,7 +227,7 @@ class _Connection:
             return False
         self._writer.write(wrap(reply))
         try:
-            async with asyncio.timeout(self._server.limits.frame_seconds):
+            async with asyncio.timeout(self._server.limits.frame_timeout_seconds):
                 await self._writer.drain()
         except TimeoutError:
             self._closing("reply not taken in time")
@@ -351,12 +351,12 @@ class MllpClient:
         *,
         timeout_seconds: float = 30.0,
         tls: ssl.SSLContext | None = None,
-        max_frame_bytes: int = 16_777_216,
+        max_message_bytes: int = 16_777_216,
     ) -> None:
         self._address = (host, port)
         self._timeout_seconds = timeout_seconds
         self._tls = tls
-        self._max_frame_bytes = max_frame_bytes
+        self._max_message_bytes = max_message_bytes
         self._socket: socket.socket | None = None
 
     def __enter__(self) -> Self:
@@ -398,7 +398,7 @@ class MllpClient:
         return self._socket
 
     def _reply(self, connection: socket.socket) -> bytes:
-        frames = FrameReader(max_frame_bytes=self._max_frame_bytes)
+        frames = FrameReader(max_message_bytes=self._max_message_bytes)
         while received := connection.recv(_READ_BYTES):
             for event in frames.feed(received):
                 if isinstance(event, Frame):

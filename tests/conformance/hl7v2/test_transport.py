@@ -65,7 +65,7 @@ def test_t02_a_connection_closed_inside_a_frame_changes_nothing(feed):
 
 
 def test_t02_a_frame_that_does_not_end_is_not_answered(feed):
-    limits = Limits(frame_seconds=0.2)
+    limits = Limits(frame_timeout_seconds=0.2)
     with (
         listening(feed.handler.handle, limits) as port,
         socket.create_connection(("127.0.0.1", port), 10) as peer,

@@ -87,13 +87,17 @@ def test_every_guard_has_a_case():
         pytest.param({}, {}, id="names, date and sex to the letter, nothing against"),
         pytest.param(HOME, {**HOME, "given": "CAMIXLE"}, id="slip in the given name"),
         pytest.param(HOME, {**HOME, "born": "19630504"}, id="day and month exchanged, home agrees"),
-        pytest.param({**HOME, "born": "19630101"}, {**HOME, "born": "19630101"}, id="default date, home agrees"),
+        pytest.param(
+            {**HOME, "born": "19630101"}, {**HOME, "born": "19630101"}, id="default date, home agrees"
+        ),
         pytest.param(
             {**HOME, **QUALIFIED, "ins": INS_1, "identity_codes": ("VALI", "HOMA")},
             {**HOME, **QUALIFIED, "ins": INS_1},
             id="a homonym with the same qualified INS",
         ),
-        pytest.param({**HOME, "used": "ROUX"}, {**HOME, "family": "ROUX"}, id="married name in the birth slot"),
+        pytest.param(
+            {**HOME, "used": "ROUX"}, {**HOME, "family": "ROUX"}, id="married name in the birth slot"
+        ),
     ],
 )
 def test_no_guard_in_the_way_of_one_person(left, right):

@@ -55,8 +55,6 @@ def test_missing_weighs_exactly_nothing():
         assert (says[0].level, says[0].bits) == ("missing", 0.0)
 
 
-
-
 @pytest.mark.parametrize(
     "change, problem",
     [
@@ -69,13 +67,21 @@ def test_missing_weighs_exactly_nothing():
         pytest.param(lambda m: m.update(prior_bits=None), "wrong type", id="prior is nothing"),
         pytest.param(lambda m: m["thresholds"].update(odd=1), "wrong type", id="odd threshold"),
         pytest.param(lambda m: m["parameters"].pop("sex"), "no comparison sex", id="comparison missing"),
-        pytest.param(lambda m: m["parameters"].update(odd={}), "unknown comparison odd", id="comparison unknown"),
+        pytest.param(
+            lambda m: m["parameters"].update(odd={}), "unknown comparison odd", id="comparison unknown"
+        ),
         pytest.param(lambda m: m["parameters"]["sex"].pop("same"), "sex: level same", id="level missing"),
-        pytest.param(lambda m: m["parameters"]["sex"].update(odd={"m": 1, "u": 1}), "level odd", id="level unknown"),
+        pytest.param(
+            lambda m: m["parameters"]["sex"].update(odd={"m": 1, "u": 1}), "level odd", id="level unknown"
+        ),
         pytest.param(lambda m: m["parameters"]["sex"]["same"].update(m=0), "sex: same", id="m is zero"),
         pytest.param(lambda m: m["parameters"]["sex"]["same"].update(u=1.5), "sex: same", id="u above one"),
-        pytest.param(lambda m: m["parameters"]["sex"]["same"].update(m=math.nan), "sex: same", id="m no number"),
-        pytest.param(lambda m: m["parameters"]["sex"]["same"].update(m=0.5), "do not sum to 1", id="m does not sum"),
+        pytest.param(
+            lambda m: m["parameters"]["sex"]["same"].update(m=math.nan), "sex: same", id="m no number"
+        ),
+        pytest.param(
+            lambda m: m["parameters"]["sex"]["same"].update(m=0.5), "do not sum to 1", id="m does not sum"
+        ),
         pytest.param(lambda m: m["parameters"]["sex"]["same"].pop("u"), "u is missing", id="no u"),
         pytest.param(lambda m: m.update(calibration={"slope": -1}), "calibration", id="falling calibration"),
         pytest.param(lambda m: m.update(metadata=3), "wrong type", id="metadata is a number"),
