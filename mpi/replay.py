@@ -2,7 +2,7 @@
 Replay: a quarantined or refused message, read again by the feed it came from.
 """
 
-from mpi.feeds.dicom.ingest import read_stored_header
+from mpi.feeds.dicom.ingest import read_message
 from mpi.feeds.hl7v2.handler import Hl7Handler
 from mpi.index.events import Envelope, Instruction, Protocol, Receipt
 from mpi.index.registry import Registry
@@ -24,6 +24,6 @@ def replay(registry: Registry, message_id: int, *, actor: str) -> Receipt:
             case Protocol.HL7V2:
                 return handler.prepare(envelope.raw).read()
             case Protocol.DICOM:
-                return read_stored_header(envelope, registry.directory)
+                return read_message(envelope, registry.directory)
 
     return registry.replay(message_id, read, lambda _receipt: b"", actor=actor)

@@ -9,6 +9,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,16 @@ from mpi.index.ports import Store
 from mpi.store import SqlStore, open_store
 from tests.fakes import MemoryStore
 
+_LIVE_WITH_THE_TESTS = """
+directory=$1; shift
+"$@" > "$directory/log" 2>&1 &
+server=$!
+read -r _
+kill -QUIT "$server"; wait "$server"
+rm -rf -- "$directory"
+"""
+"""Runs the server until its input is closed, which happens however the tests end, and cleans up."""
+
 
 class PostgresServer:
     """A PostgreSQL server of the tests' own, reached through a socket in its own directory."""
@@ -26,62 +37,115 @@ class PostgresServer:
         self._directory = directory
         self._binaries = binaries
         self._databases = 0
+        self._guardian: subprocess.Popen[bytes] | None = None
+        # PostgreSQL refuses to run as root: there its own user runs it.
+        self._user = {"user": "postgres", "group": "postgres", "extra_groups": ()} if os.getuid() == 0 else {}
 
     def start(self) -> None:
-        """Create the cluster and wait until it answers. Commits are flushed, as in production."""
-        self._run(
-            "initdb", "-D", self._cluster, "-A", "trust", "-U", "mpi", "-E", "UTF8", "--locale=C.UTF-8", "-N"
+        """Create the cluster and wait until it answers. It does not flush: its life is one test run."""
+        initdb = [
+            self._binaries / "initdb",
+            "-D",
+            self._cluster,
+            "-A",
+            "trust",
+            "-U",
+            "mpi",
+            "-E",
+            "UTF8",
+            "-N",
+        ]
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "cwd": self._directory}
+        subprocess.run([*initdb, "--locale=C.UTF-8"], check=True, timeout=120, **quiet, **self._user)
+        settings = {"listen_addresses": "''", "max_connections": 60, "shared_buffers": "32MB", "fsync": "off"}
+        lines = [f"{name} = {value}" for name, value in settings.items()]
+        # In its file rather than on the command line, so that `set_fsync` can change it.
+        (self._cluster / "postgresql.conf").write_text(
+            "\n".join([*lines, f"unix_socket_directories = '{self._directory}'"])
         )
-        options = f"-c listen_addresses='' -k {self._directory} -c max_connections=60 -c shared_buffers=32MB"
-        self._run("pg_ctl", "-D", self._cluster, "-w", "-l", self._directory / "log", "-o", options, "start")
-        store = open_store(self.create_database(template="template1"))
-        store.close()
+        self._guardian = subprocess.Popen(
+            [
+                "sh",
+                "-c",
+                _LIVE_WITH_THE_TESTS,
+                "sh",
+                self._directory,
+                self._binaries / "postgres",
+                "-D",
+                self._cluster,
+            ],
+            stdin=subprocess.PIPE,
+            cwd=self._directory,
+            start_new_session=True,
+            **self._user,
+        )
+        self._wait_until_it_answers()
+        open_store(self.create_database(template="template1"), allow_unsafe=True).close()
 
     def stop(self) -> None:
         """Stop it without ceremony, if it runs: nothing in it is kept."""
-        if (self._cluster / "postmaster.pid").exists():
-            self._run("pg_ctl", "-D", self._cluster, "-m", "immediate", "stop")
+        if self._guardian is not None:
+            self._guardian.communicate(timeout=60)
 
     def url(self, database: str) -> str:
         """The address of one database."""
         return f"postgresql://mpi@/{database}?host={self._directory}"
 
-    def create_database(self, *, template: str = "test1") -> str:
+    def create_database(self, *, template: str = "test1", options: str = "") -> str:
         """
         The address of a new database; by default a copy of the first, which was migrated and is unused.
         """
         self._databases += 1
         name = f"test{self._databases}"
-        self._administer(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self.administer(f"CREATE DATABASE {name} TEMPLATE {template} {options}")
         return self.url(name)
 
     def drop_database(self, url: str) -> None:
         """Drop a database, whoever is connected."""
         name = url.partition("@/")[2].partition("?")[0]
-        self._administer(f"DROP DATABASE {name} WITH (FORCE)")
+        self.administer(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def _administer(self, statement: str) -> None:
+    def set_fsync(self, value: str) -> None:
+        """Make the server flush its commits, or not."""
+        self.administer(f"ALTER SYSTEM SET fsync = {value}")
+        self.administer("SELECT pg_reload_conf()")
+        for _ in range(500):
+            if self.administer("SHOW fsync") == value:
+                return
+            time.sleep(0.01)
+        raise TimeoutError("fsync did not change")
+
+    def disconnect_everybody(self) -> None:
+        """Break every connection to the databases under test, as a restart of the server would."""
+        self.administer(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname LIKE 'test%'"
+        )
+
+    def administer(self, statement: str) -> object:
+        """Run one statement outside the databases under test, and return what it answers, if anything."""
         import psycopg
 
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(statement)
+            answer = connection.execute(statement)
+            return next(iter(answer))[0] if answer.description else None
+
+    def _wait_until_it_answers(self, *, patience_seconds: float = 60.0) -> None:
+        import psycopg
+
+        deadline = time.monotonic() + patience_seconds
+        while True:
+            try:
+                self.administer("SELECT 1")
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
 
     @property
     def _cluster(self) -> Path:
         return self._directory / "cluster"
-
-    def _run(self, program: str, *arguments: object) -> None:
-        """PostgreSQL refuses to run as root: there its own user runs it."""
-        user = {"user": "postgres", "group": "postgres", "extra_groups": ()} if os.getuid() == 0 else {}
-        subprocess.run(
-            [self._binaries / program, *map(str, arguments)],
-            check=True,
-            cwd=self._directory,
-            stdout=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-            timeout=120,
-            **user,
-        )
 
 
 def _postgres_binaries() -> Path | None:
@@ -138,7 +202,7 @@ def sqlite_store(sqlite_url: str) -> Iterator[SqlStore]:
 
 @pytest.fixture
 def postgres_store(postgres_url: str) -> Iterator[SqlStore]:
-    with open_store(postgres_url) as store:
+    with open_store(postgres_url, allow_unsafe=True) as store:
         yield store
 
 

@@ -58,6 +58,7 @@ def create_app(
         openapi_url=None,  # served below, to callers with a key
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect repeats the address, and what is in it
         middleware=[Middleware(Shell), Middleware(Authentication), Middleware(BodyLimit)],
         # Spans and exported logs would carry addresses, and with them identifiers.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},

@@ -163,14 +163,11 @@ def respond_to_defect(path: str, error: Exception) -> Response:
     The error's text is not logged: it may hold what was sent.
     """
     correlation_id = secrets.token_hex(8)
-    frames = traceback.extract_tb(error.__traceback__)[-6:]
+    frames = reversed(traceback.extract_tb(error.__traceback__)[-4:])
+    place = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames)
     _log.error(
         "request.failed",
-        extra={
-            "correlation_id": correlation_id,
-            "error": type(error).__name__,
-            "where": [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames],
-        },
+        extra={"correlation_id": correlation_id, "error": type(error).__name__, "place": place},
     )
     return respond(path, _INTERNAL, correlation_id=correlation_id)
 

@@ -47,11 +47,15 @@ _PLACEHOLDER_FAMILY = frozenset(
         "FICTIF",
         "FICTIVE",
         "DOE",
+        "PHANTOM",
+        "FANTOME",
+        "QC",
     ]
 ) | {"SANS NOM", "NON RENSEIGNE", "NON CONNU", "SANS IDENTITE", "NOM INCONNU", "ANONYME X", "JOHN DOE"}
 _PLACEHOLDER_GIVEN = _PLACEHOLDER_FAMILY | {"PRENOM", "SANS PRENOM", "SP", "MONSIEUR", "MADAME", "MR", "MME"}
 _NEWBORN_GIVEN = re.compile(
-    r"(?:(?:BEBE|BB|NNE?|NOUVEAU NE|NOUVEAUNE|ENFANT|FILLE|GARCON|FILS|JUMEAU|JUMELLE)(?: ?\d| [AB])?)"
+    r"(?:(?:BEBE|BB|NNE?|NOUVEAU NE|NOUVEAUNE|ENFANT|FILLE|GARCON|FILS|JUMEAU|JUMELLE)"
+    r"(?: (?:FILLE|GARCON|FILS|JUMEAU|JUMELLE|MASCULIN|FEMININ|[MF]))?(?: ?\d| [AB])?)"
     r"(?: (?:DE|DU|D|A|B|N)\b.*)?"
 )
 _FILLER = re.compile(r"([XZ])\1*|(.)\2{2,}|\?+|\d+")

@@ -243,11 +243,15 @@ def _variants() -> tuple[dict[str, frozenset[str]], dict[str, str]]:
 
 
 @lru_cache(maxsize=100_000)
-def _is_variant(left: str, right: str) -> bool:
-    stands_for, spelling = _variants()
-    if right in stands_for.get(left, ()) or left in stands_for.get(right, ()):
-        return True
+def _same_spelling_family(left: str, right: str) -> bool:
+    _, spelling = _variants()
     return spelling.get(left, left) == spelling.get(right, right)
+
+
+@lru_cache(maxsize=100_000)
+def _stands_for(left: str, right: str) -> bool:
+    stands_for, _ = _variants()
+    return right in stands_for.get(left, ()) or left in stands_for.get(right, ())
 
 
 def _all_given(traits: Traits) -> tuple[str, ...]:
@@ -290,9 +294,17 @@ def _given_in_list(left: Traits, right: Traits) -> bool:
     return left.used_given_name == right.used_given_name != ""
 
 
+def _both_in_use(left: str, right: str) -> bool:
+    in_use = _names_in_use()
+    return left in in_use and right in in_use
+
+
 def _given_variant(left: Traits, right: Traits) -> bool:
+    """MOHAMMED and MUHAMMAD; NICO and NICOLAS, since nobody is registered as NICO."""
     a, b = first_given(left), first_given(right)
-    return _is_variant(a, b) if a <= b else _is_variant(b, a)
+    if _same_spelling_family(a, b):
+        return True
+    return _stands_for(a, b) and not _both_in_use(a, b)
 
 
 def _given_partial(left: Traits, right: Traits) -> bool:
@@ -316,9 +328,9 @@ def _given_near(left: Traits, right: Traits) -> bool:
 
 
 def _given_near_other_name(left: Traits, right: Traits) -> bool:
-    """AMINA and YAMINA, LEA and LENA: close in writing, and both names of their own."""
-    in_use = _names_in_use()
-    return first_given(left) in in_use and first_given(right) in in_use and _given_near(left, right)
+    """AMINA and YAMINA, ANNE and ANNIE: close, and both names that twins are given."""
+    a, b = first_given(left), first_given(right)
+    return _both_in_use(a, b) and (_stands_for(a, b) or _given_near(left, right))
 
 
 def _given_alike(left: Traits, right: Traits) -> bool:
@@ -503,16 +515,23 @@ BIRTH_PLACE = Comparison(
     ),
 )
 
+
+def _same_postal_code(left: Traits, right: Traits) -> bool:
+    return left.postal_code == right.postal_code != ""
+
+
+def _same_home_town(left: Traits, right: Traits) -> bool:
+    """One postal code, and no town that disagrees."""
+    return _same_postal_code(left, right) and (left.city == right.city or not left.city or not right.city)
+
+
 RESIDENCE = Comparison(
     "residence",
     lambda left, right: (not left.postal_code or not right.postal_code) and (not left.city or not right.city),
     (
-        Level(
-            "same_postal_code_and_city",
-            lambda left, right: left.postal_code == right.postal_code != "" and left.city == right.city != "",
-        ),
-        Level("same_postal_code", lambda left, right: left.postal_code == right.postal_code != ""),
+        Level("same_postal_code", _same_home_town),
         Level("same_city", lambda left, right: left.city == right.city != ""),
+        Level("same_postal_code_other_city", _same_postal_code),
         Level(
             "same_department",
             lambda left, right: len(left.postal_code) >= 2 and left.postal_code[:2] == right.postal_code[:2],

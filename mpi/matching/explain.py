@@ -34,8 +34,8 @@ _LEVELS: dict[str, dict[str, tuple[str, str]]] = {
         "variant": ("variante ou diminutif du même prénom", "variant or short form of one given name"),
         "partial": ("prénom composé partiel ou initiale", "part of a compound given name, or an initial"),
         "near_other_name": (
-            "prénoms proches à l'écrit, mais tous deux usuels",
-            "given names close in writing, but both in use",
+            "prénoms proches, mais tous deux usuels",
+            "given names close, but both in use",
         ),
         "near": ("prénom proche à l'écrit", "given name close in writing"),
         "alike": ("prénom ressemblant", "given name somewhat alike"),
@@ -74,9 +74,12 @@ _LEVELS: dict[str, dict[str, tuple[str, str]]] = {
         "different": ("lieux de naissance différents", "different birth places"),
     },
     "residence": {
-        "same_postal_code_and_city": ("code postal et ville identiques", "same postal code and town"),
         "same_postal_code": ("code postal identique", "same postal code"),
         "same_city": ("ville identique", "same town"),
+        "same_postal_code_other_city": (
+            "code postal identique, mais villes différentes",
+            "same postal code, but different towns",
+        ),
         "same_department": ("même département de résidence", "same department of residence"),
         "different": ("résidences différentes", "different residences"),
     },

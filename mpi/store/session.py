@@ -4,6 +4,7 @@ One transaction on one connection: where driver errors become StoreError, and no
 A repository runs statements through `Session` and never sees the driver.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -28,19 +29,18 @@ def guarded(action: Callable[[], _Result]) -> _Result:
     """
     try:
         return action()
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:  # the latter where a connection is being made
         failure = _failure(error)
     raise failure
 
 
-def _failure(error: SQLAlchemyError) -> Exception:
+def _failure(error: Exception) -> Exception:
     cause = error.orig if isinstance(error, StatementError) else None
-    if cause is not None and not isinstance(error, DBAPIError):
-        return (
-            cause if isinstance(cause, Exception) else StoreError(type(error).__name__)
-        )  # a caller's bad argument
-    code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
-    return StoreError(f"the store failed: {code or type(cause or error).__name__}")
+    if isinstance(cause, Exception) and not isinstance(error, DBAPIError):
+        return cause  # a column type refused a value: the caller's mistake, not the database's
+    told = cause or error
+    code = getattr(told, "sqlite_errorname", None) or getattr(told, "sqlstate", None)
+    return StoreError(f"the store failed: {code or type(told).__name__}")
 
 
 class Session:

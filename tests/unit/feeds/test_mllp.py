@@ -3,6 +3,7 @@ import threading
 import time
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from mpi.errors import StoreError
@@ -12,6 +13,12 @@ from tests.unit.feeds.listening import listening, receive_frames, running
 OUTSIDE = Violation("bytes outside any frame")
 TOO_LONG = Violation("message too long")
 NO_RETURN = Violation("frame end without carriage return")
+
+
+@pytest.fixture(autouse=True)
+def fresh_logger(monkeypatch):
+    """One no earlier test has bound to another configuration: `capture_logs` would not see it."""
+    monkeypatch.setattr("mpi.feeds.mllp._log", structlog.get_logger())
 
 
 @pytest.mark.parametrize(

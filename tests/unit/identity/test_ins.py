@@ -26,7 +26,7 @@ KEYS = [
 ]
 
 
-@pytest.mark.parametrize("body, key", KEYS)
+@pytest.mark.parametrize(("body", "key"), KEYS)
 def test_matricule_key(body, key):
     assert key == matricule_key(body)
     assert parse_matricule(body + key).value == body + key
@@ -39,17 +39,17 @@ def test_lower_case_and_spaces_are_read():
 def test_what_a_matricule_embeds():
     found = parse_matricule("106207599901078")
 
-    assert ("M", 6, None, "75999", 10) == (
+    assert (
         found.sex,
         found.birth_year_in_century,
         found.birth_month,
         found.birth_place,
         found.rank,
-    )
+    ) == ("M", 6, None, "75999", 10)
 
 
 @pytest.mark.parametrize(
-    "text, problem",
+    ("text", "problem"),
     [
         ("2840229999123", "key is missing"),
         ("284022999912355", "key does not match"),
@@ -74,7 +74,7 @@ def test_no_key_for_what_is_not_a_body(body):
 
 
 @pytest.mark.parametrize(
-    "codes, has_ins, status",
+    ("codes", "has_ins", "status"),
     [
         ((), True, IdentityStatus.PROVISIONAL),
         (("VIDE",), True, IdentityStatus.PROVISIONAL),

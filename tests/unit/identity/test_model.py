@@ -4,7 +4,7 @@ from mpi.identity.model import PartialDate
 
 
 @pytest.mark.parametrize(
-    "text, parts",
+    ("text", "parts"),
     [
         ("1963", (1963, None, None)),
         ("196304", (1963, 4, None)),
@@ -22,9 +22,7 @@ def test_a_date_is_as_precise_as_it_was_stated(text, parts):
     assert PartialDate.parse(str(date)) == date
 
 
-@pytest.mark.parametrize(
-    "text", ["", "63", "19631", "1963040", "19631301", "20230229", "19630400", "ABCD", "１９６３"]
-)
+@pytest.mark.parametrize("text", ["", "63", "19631", "1963040", "19631301", "20230229", "ABCD", "１９６３"])
 def test_what_is_not_a_date(text):
     with pytest.raises(ValueError, match=r".+"):
         PartialDate.parse(text)

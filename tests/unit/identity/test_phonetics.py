@@ -14,7 +14,7 @@ def test_all_vectors_are_there():
     assert len(VECTORS) == 26
 
 
-@pytest.mark.parametrize("word, code", VECTORS)
+@pytest.mark.parametrize(("word", "code"), VECTORS)
 def test_soundex2_reference_vectors(word, code):
     assert code == soundex2(normal_name(word))
 

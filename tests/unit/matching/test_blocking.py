@@ -15,11 +15,13 @@ def shared(left, right):
 
 
 @pytest.mark.parametrize(
-    "left, right",
+    ("left", "right"),
     [
         pytest.param({}, {"family": "LEFEVRE"}, id="spelling of the family name"),
         pytest.param({}, {"family": "ROUX"}, id="married name only"),
-        pytest.param({"used": "ROUX", "given": "PAULE"}, {"family": "ROUX", "given": "X"}, id="used name, no given"),
+        pytest.param(
+            {"used": "ROUX", "given": "PAULE"}, {"family": "ROUX", "given": "X"}, id="used name, no given"
+        ),
         pytest.param({}, {"given": "PAULE"}, id="other given name"),
         pytest.param({}, {"born": "19630504"}, id="day and month exchanged"),
         pytest.param({}, {"born": "19730405"}, id="wrong decade"),
@@ -30,22 +32,34 @@ def shared(left, right):
             {"family": "ABD EL BACHIR", "given": "BOUZIO", "born": "19630406"},
             id="names with particles exchanged, date wrong",
         ),
-        pytest.param({"given": "JEAN-PIERRE"}, {"family": "X", "given": "JEAN"}, id="half a compound, no family"),
-        pytest.param({"given": "JEAN-PIERRE"}, {"family": "X", "given": "JEANPIERRE"}, id="joined, no family"),
-        pytest.param({"family": "MARTIN-DUPONT"}, {"family": "DUPONT", "given": "X"}, id="second half of a double name"),
+        pytest.param(
+            {"given": "JEAN-PIERRE"}, {"family": "X", "given": "JEAN"}, id="half a compound, no family"
+        ),
+        pytest.param(
+            {"given": "JEAN-PIERRE"}, {"family": "X", "given": "JEANPIERRE"}, id="joined, no family"
+        ),
+        pytest.param(
+            {"family": "MARTIN-DUPONT"}, {"family": "DUPONT", "given": "X"}, id="second half of a double name"
+        ),
         pytest.param({"given": "BEBE"}, {"given": "ANNE"}, id="newborn"),
         pytest.param({**HOME, "born": ""}, HOME, id="no birth date, same home"),
-        pytest.param({"ins": "263045999900101"}, {"family": "A", "given": "B", "born": "1990", "ins": "263045999900101"}, id="INS"),
+        pytest.param(
+            {"ins": "263045999900101"},
+            {"family": "A", "given": "B", "born": "1990", "ins": "263045999900101"},
+            id="INS",
+        ),
         pytest.param(
             {"phones": ("0612345678",)},
             {"family": "ROUX", "born": "19900101", "phones": ("06 12 34 56 78",)},
             id="phone and given name",
         ),
         pytest.param(
-            {"emails": ("c@example.org",)}, {"family": "A", "given": "B", "born": "", "emails": ("C@example.org",)}, id="e-mail"
+            {"emails": ("c@example.org",)},
+            {"family": "A", "given": "B", "born": "", "emails": ("C@example.org",)},
+            id="e-mail",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_goes_wrong_still_shares_a_key(left, right):
     assert shared(person(**left), person(**right))
 

@@ -9,7 +9,7 @@ BOUNDS = Thresholds(lower_bits=0.0, upper_bits=8.0, same_domain_bits=12.0, contr
 
 
 @pytest.mark.parametrize(
-    "weight, decision, in_one_domain",
+    ("weight", "decision", "in_one_domain"),
     [
         (-math.inf, Decision.NON_LINK, Decision.NON_LINK),
         (-0.001, Decision.NON_LINK, Decision.NON_LINK),

@@ -101,7 +101,7 @@ def test_thresholds_keep_the_budget():
         weighted, ErrorBudget(wrong_links=1e-3, lost_matches=0.01, contradicting_matches=0.001)
     )
 
-    assert (20.0, 8.0) == (strict.upper_bits, lax.upper_bits)
+    assert (strict.upper_bits, lax.upper_bits) == (20.0, 8.0)
     assert lax.lower_bits == 8.0  # the 200 pairs at -5 bits hold 6 matches of 1,155: within one per cent
     assert lax.contradiction_bits == -5.0
     assert lax.same_domain_bits == 20.0

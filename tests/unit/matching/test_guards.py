@@ -21,51 +21,92 @@ CASES = [
     pytest.param({**HOME, "identity_codes": ("ANOM",)}, HOME, "protected_identity", id="legal anonymity"),
     pytest.param({**HOME, "identity_codes": ("CACH",)}, HOME, "protected_identity", id="hidden identity"),
     pytest.param(
-        {**HOME, **QUALIFIED, "ins": INS_1}, {**HOME, **QUALIFIED, "ins": INS_9}, "ins_conflict", id="two qualified INS"
-    ),
-    pytest.param({**HOME, "given": "LEA"}, {**HOME, "given": "MANON"}, "twins", id="sisters born the same day"),
-    pytest.param(
-        {**HOME, "given": "PAUL", "sex": "M"}, {**HOME, "given": "ANNE"}, "twins", id="brother and sister, same day"
-    ),
-    pytest.param(
-        {**HOME, "given": "BEBE", "birth_order": 1}, {**HOME, "given": "BEBE", "birth_order": 2}, "twins", id="unnamed twins"
+        {**HOME, **QUALIFIED, "ins": INS_1},
+        {**HOME, **QUALIFIED, "ins": INS_9},
+        "ins_conflict",
+        id="two qualified INS",
     ),
     pytest.param(
-        {**HOME, "given": "LEA", "ins": INS_1}, {**HOME, "given": "LENA", "ins": INS_2}, "twins", id="consecutive ranks"
+        {**HOME, "given": "LEA"}, {**HOME, "given": "MANON"}, "twins", id="sisters born the same day"
     ),
     pytest.param(
-        {**HOME, "given": "LEA", "birth_order": 1}, {**HOME, "given": "LENA", "birth_order": 2}, "twins", id="birth orders"
+        {**HOME, "given": "PAUL", "sex": "M"},
+        {**HOME, "given": "ANNE"},
+        "twins",
+        id="brother and sister, same day",
     ),
-    pytest.param({**HOME, "given": "LEA"}, {**HOME, "given": "LENA"}, "multiple_birth", id="two names in use"),
     pytest.param(
-        {**HOME, "birth_order": 1}, {**HOME, "birth_order": 2}, "multiple_birth", id="one name, two birth orders"
+        {**HOME, "given": "BEBE", "birth_order": 1},
+        {**HOME, "given": "BEBE", "birth_order": 2},
+        "twins",
+        id="unnamed twins",
+    ),
+    pytest.param(
+        {**HOME, "given": "LEA", "ins": INS_1},
+        {**HOME, "given": "LENA", "ins": INS_2},
+        "twins",
+        id="consecutive ranks",
+    ),
+    pytest.param(
+        {**HOME, "given": "LEA", "birth_order": 1},
+        {**HOME, "given": "LENA", "birth_order": 2},
+        "twins",
+        id="birth orders",
+    ),
+    pytest.param(
+        {**HOME, "given": "LEA"}, {**HOME, "given": "LENA"}, "multiple_birth", id="two names in use"
+    ),
+    pytest.param(
+        {**HOME, "birth_order": 1},
+        {**HOME, "birth_order": 2},
+        "multiple_birth",
+        id="one name, two birth orders",
     ),
     pytest.param({**HOME, "born": "19330405"}, HOME, "parent_and_child", id="thirty years apart"),
     pytest.param({**HOME, "given": "BB FILLE"}, HOME, "newborn", id="not named yet"),
-    pytest.param({"born": "19630101"}, {"born": "19630101"}, "default_date", id="1 January, only names agree"),
     pytest.param(
-        {**HOME, "ins": INS_1}, {**HOME, "ins": INS_1, "given": "PAUL", "sex": "M", "born": "19921130"}, "shared_ins",
+        {"born": "19630101"}, {"born": "19630101"}, "default_date", id="1 January, only names agree"
+    ),
+    pytest.param(
+        {**HOME, "ins": INS_1},
+        {**HOME, "ins": INS_1, "given": "PAUL", "sex": "M", "born": "19921130"},
+        "shared_ins",
         id="mother's INS on a child",
     ),
-    pytest.param({**HOME, "ins": INS_1}, {**HOME, "ins": INS_9}, "ins_differs", id="two INS, not both qualified"),
+    pytest.param(
+        {**HOME, "ins": INS_1}, {**HOME, "ins": INS_9}, "ins_differs", id="two INS, not both qualified"
+    ),
     pytest.param({**HOME, "identity_codes": ("DOUT",)}, HOME, "unreliable_identity", id="doubtful"),
     pytest.param({**HOME, "identity_codes": ("FICT",)}, HOME, "unreliable_identity", id="fictitious"),
     pytest.param({**HOME, "identity_codes": ("COLV",)}, HOME, "unreliable_identity", id="collision"),
     pytest.param({**HOME, "identity_codes": ("USUR",)}, HOME, "unreliable_identity", id="usurped"),
     pytest.param({**HOME, "identity_codes": ("HOMA",)}, HOME, "homonym", id="proven homonym"),
     pytest.param(
-        {**HOME, "given": "DANIEL", "sex": "M"}, {**HOME, "given": "DANIELE"}, "sex_and_given_name", id="DANIEL, DANIELE"
+        {**HOME, "given": "DANIEL", "sex": "M"},
+        {**HOME, "given": "DANIELE"},
+        "sex_and_given_name",
+        id="DANIEL, DANIELE",
     ),
     pytest.param(
-        {"birth_place_code": "59350"}, {"birth_place_code": "33063"}, "uncorroborated", id="namesakes born elsewhere"
+        {"birth_place_code": "59350"},
+        {"birth_place_code": "33063"},
+        "uncorroborated",
+        id="namesakes born elsewhere",
     ),
-    pytest.param({"born": "19630405"}, {"born": "19630406"}, "uncorroborated", id="one digit and nothing else"),
-    pytest.param({**HOME, "family": "ROUX"}, {**HOME, "family": "BLANCHARD"}, "insufficient_evidence", id="no family name"),
+    pytest.param(
+        {"born": "19630405"}, {"born": "19630406"}, "uncorroborated", id="one digit and nothing else"
+    ),
+    pytest.param(
+        {**HOME, "family": "ROUX"},
+        {**HOME, "family": "BLANCHARD"},
+        "insufficient_evidence",
+        id="no family name",
+    ),
     pytest.param({**HOME, "born": "1963"}, HOME, "insufficient_evidence", id="half a birth date"),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize("left, right, guard", CASES)
+@pytest.mark.parametrize(("left", "right", "guard"), CASES)
 def test_a_guard_applies_and_no_link_follows(left, right, guard):
     pair = decide(left, right)
 
@@ -81,7 +122,7 @@ def test_every_guard_has_a_case():
 
 
 @pytest.mark.parametrize(
-    "left, right",
+    ("left", "right"),
     [
         pytest.param(HOME, HOME, id="everything agrees"),
         pytest.param({}, {}, id="names, date and sex to the letter, nothing against"),
@@ -103,7 +144,7 @@ def test_every_guard_has_a_case():
 def test_no_guard_in_the_way_of_one_person(left, right):
     pair = decide(left, right)
 
-    assert (Decision.LINK, ()) == (pair.decision, pair.guards)
+    assert (pair.decision, pair.guards) == (Decision.LINK, ())
 
 
 @pytest.mark.parametrize("shared", [{"ins": INS_1}, {"emails": ("camille@example.org",)}])

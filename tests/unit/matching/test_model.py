@@ -2,6 +2,7 @@ import copy
 import json
 import math
 from dataclasses import FrozenInstanceError
+from importlib import resources
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_missing_weighs_exactly_nothing():
 
 
 @pytest.mark.parametrize(
-    "change, problem",
+    ("change", "problem"),
     [
         pytest.param(lambda m: m.update(format=2), "format", id="another format"),
         pytest.param(lambda m: m.pop("format"), "format", id="no format"),
@@ -104,3 +105,12 @@ def test_weights_are_finite_and_agreement_outweighs_disagreement():
     for comparison, says in zip(COMPARISONS, MatchModel.default().evidence, strict=True):
         assert all(math.isfinite(level.bits) for level in says)
         assert says[1].bits > says[-1].bits, comparison.trait
+
+
+def test_the_card_is_that_of_the_model():
+    card = (resources.files("mpi.matching") / "models" / "default.md").read_text(encoding="utf-8")
+    model = MatchModel.default()
+
+    assert f"Model card: {model.version}\n" in card
+    assert model.digest[:12] in card
+    assert all(f"| {level.trait} | {level.level} |" in card for says in model.evidence for level in says[1:])

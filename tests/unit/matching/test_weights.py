@@ -12,7 +12,7 @@ def test_each_bit_doubles_the_odds():
 
 
 @pytest.mark.parametrize(
-    "m, u", [(0, 0.5), (0.5, 0), (1.1, 0.5), (0.5, -0.1), (math.nan, 0.5), (0.5, math.nan)]
+    ("m", "u"), [(0, 0.5), (0.5, 0), (1.1, 0.5), (0.5, -0.1), (math.nan, 0.5), (0.5, math.nan)]
 )
 def test_what_is_not_a_probability_is_refused(m, u):
     with pytest.raises(ModelError):
@@ -32,7 +32,7 @@ def test_the_order_of_evidence_does_not_count():
 
 
 @pytest.mark.parametrize(
-    "bits, probability",
+    ("bits", "probability"),
     [(0.0, 0.5), (1.0, 2 / 3), (-1.0, 1 / 3), (5000.0, 1.0), (-5000.0, 0.0), (math.inf, 1.0)],
 )
 def test_bits_to_probability(bits, probability):

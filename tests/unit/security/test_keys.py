@@ -48,7 +48,9 @@ def test_the_store_holds_the_hash_and_the_audit_neither(store):
     assert digest not in text
 
 
-@pytest.mark.parametrize("secret", ["", "mpi_", "mpi_" + "A" * 43, "ZQX", "mpi_" + "é" * 43, "mpi_" + "A" * 44])
+@pytest.mark.parametrize(
+    "secret", ["", "mpi_", "mpi_" + "A" * 43, "ZQX", "mpi_" + "é" * 43, "mpi_" + "A" * 44]
+)
 def test_another_secret_opens_nothing(store, secret):
     create_key(store, name="portal", role=Role.PORTAL, domains=[], clock=Clock())
 

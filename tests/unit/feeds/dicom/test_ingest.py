@@ -54,8 +54,8 @@ def test_one_message_per_file(tmp_path: Path) -> None:
     assert (receipt.state, error) == (MessageState.APPLIED, None)
     (envelope,) = registry.envelopes
     assert (envelope.protocol, envelope.source, envelope.application) == ("dicom", "pacs-a", "PACS_A")
-    assert (envelope.facility, envelope.control_id) == ("", "2.999.9.1.1")
     assert envelope.content_hash == hashlib.sha256(envelope.raw).hexdigest()
+    assert (envelope.facility, envelope.control_id) == ("", f"2.999.9.1.1#{envelope.content_hash[:16]}")
     assert json.loads(envelope.raw)["00100020"] == {"vr": "LO", "Value": ["A1001"]}
     (instruction,) = registry.instructions
     assert isinstance(instruction, IdentityStated)

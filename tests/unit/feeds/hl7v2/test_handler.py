@@ -1,4 +1,5 @@
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from mpi.errors import StoreError
@@ -6,6 +7,12 @@ from mpi.index.events import MessageState
 from tests.unit.feeds.hl7v2.fakes import Feed, Reply, adt, query
 
 CANARY = "PID|||ZQXID^^^SITE-A||ZQXFAM^ZQXGIV||ZQXDATE|F|||ZQXSTREET^^ZQXTOWN||ZQXPHONE"
+
+
+@pytest.fixture(autouse=True)
+def fresh_logger(monkeypatch):
+    """One no earlier test has bound to another configuration: `capture_logs` would not see it."""
+    monkeypatch.setattr("mpi.feeds.hl7v2.handler._log", structlog.get_logger())
 
 
 @pytest.fixture

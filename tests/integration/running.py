@@ -1,0 +1,151 @@
+"""A running index in tests: its configuration file, its process, and the messages sent to it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpi.feeds.mllp import MllpClient
+
+SITES = "ABCDEFGH"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def configuration(url: str, *, http_port: int = 0, mllp_port: int = 0) -> str:
+    """mpi.toml of eight sites, each with a RIS and a PACS, and one portal that sees them all."""
+    lines = [
+        "accept_test_ins = true",
+        f'[database]\nurl = "{url}"',
+        f"[http]\nport = {http_port}",
+        f"[mllp]\nport = {mllp_port}",
+    ]
+    for number, site in enumerate(SITES, start=1):
+        lines += [
+            f'[[domains]]\nnamespace = "SITE-{site}"\noid = "2.999.1.{number}"',
+            f'[[sources]]\nname = "ris-{site.lower()}"\napplication = "RIS_{site}"\nfacility = "SITE_{site}"'
+            f'\nfeeds = ["SITE-{site}"]',
+            f'[[sources]]\nname = "pacs-{site.lower()}"\naet = "PACS_{site}"\nfeeds = ["SITE-{site}"]',
+        ]
+    sites = json.dumps([f"SITE-{site}" for site in SITES])
+    lines.append(
+        f'[[consumers]]\nname = "portal"\napplication = "PORTAL"\nfacility = "FED"\ndomains = {sites}'
+    )
+    return "\n".join(lines) + "\n"
+
+
+def a28(
+    site: str,
+    value: str,
+    control_id: str,
+    *,
+    name: str = "CHANTEREAU^LOUISE^LOUISE ANNE-MARIE^^^^L",
+    born: str = "19840229",
+    sex: str = "F",
+    event: str = "A28",
+    at: str = "20260302101500",
+) -> bytes:
+    """One identity, as PAM-FR writes it."""
+    oid = f"2.999.1.{SITES.index(site) + 1}"
+    segments = (
+        f"MSH|^~\\&|RIS_{site}|SITE_{site}|MPI|FED|{at}||ADT^{event}^ADT_A05|{control_id}|P|2.5^FRA^2.11"
+        "|||||FRA|UNICODE UTF-8|FR||2.11^IHE_FRANCE-2.11-PAM",
+        f"EVN||{at}||||{at}",
+        f"PID|1||{value}^^^SITE-{site}&{oid}&ISO^PI||{name}||{born}|{sex}|||12 RUE DES LILAS^^LIMOGES^^87000^FRA^H"
+        "~^^^^^FRA^BDL^^87085|||||||||||||||||||||PROV",
+        "PV1||N",
+    )
+    return ("\r".join(segments) + "\r").encode()
+
+
+def q23(site: str, value: str, control_id: str = "Q1") -> bytes:
+    """A PIX query for every other identifier."""
+    oid = f"2.999.1.{SITES.index(site) + 1}"
+    return (
+        "MSH|^~\\&|PORTAL|FED|MPI|FED|20260302102000||QBP^Q23^QBP_Q21|"
+        f"{control_id}|P|2.5|||||FRA|UNICODE UTF-8\rQPD|IHE PIX Query|T1|{value}^^^SITE-{site}&{oid}&ISO\rRCP|I\r"
+    ).encode()
+
+
+def field(message: bytes, segment: str, number: int) -> str:
+    """A field of an answer, by segment and number; MSH counts its separator."""
+    for line in message.decode().split("\r"):
+        if line.startswith(f"{segment}|"):
+            fields = line.split("|")
+            index = number - 1 if segment == "MSH" else number
+            return fields[index] if index < len(fields) else ""
+    return ""
+
+
+@dataclass
+class Index:
+    """A service in a process of its own."""
+
+    config: Path
+    mllp_port: int
+    http_port: int
+    program: tuple[str, ...] = ("-m", "mpi", "serve")
+    process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def at(cls, folder: Path, url: str, **more: object) -> "Index":
+        folder.mkdir(parents=True, exist_ok=True)
+        mllp_port, http_port = free_port(), free_port()
+        config = folder / f"mpi-{mllp_port}.toml"
+        config.write_text(configuration(url, http_port=http_port, mllp_port=mllp_port), encoding="utf-8")
+        return cls(config, mllp_port, http_port, **more)
+
+    def start(self, *, seconds: float = 60.0) -> "Index":
+        log = self.config.with_suffix(".log")
+        with log.open("ab") as stream:
+            self.process = subprocess.Popen(
+                [sys.executable, *self.program, "--config", str(self.config)],
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            )
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the service ended: {log.read_text()[-2000:]}")
+            try:
+                socket.create_connection(("127.0.0.1", self.http_port), timeout=0.2).close()
+                socket.create_connection(("127.0.0.1", self.mllp_port), timeout=0.2).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return self
+        raise AssertionError("the service did not start")
+
+    def kill(self) -> None:
+        """SIGKILL, the whole group."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def terminate(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(timeout=30)
+
+    def client(self) -> MllpClient:
+        return MllpClient("127.0.0.1", self.mllp_port)
+
+    def mpi(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command against the same store."""
+        return subprocess.run(
+            [sys.executable, "-m", "mpi", *arguments, "--config", str(self.config)],
+            capture_output=True,
+            text=True,
+            check=check,
+        )
