@@ -43,7 +43,9 @@ app.add_typer(queue_app, name="queue")
 app.add_typer(inbox_app, name="inbox")
 app.add_typer(audit_app, name="audit")
 
-Config = Annotated[Path | None, typer.Option("--config", help="Configuration file; mpi.toml here by default.")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Configuration file; mpi.toml here by default.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Language = Annotated[str, typer.Option("--lang", help="Language of explanations: fr or en.")]
 
@@ -102,7 +104,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the synthetic federation.")] = 20260101,
     port: Annotated[int, typer.Option(help="HTTP port; 0 takes a free one.")] = 8080,
     mllp_port: Annotated[int, typer.Option(help="MLLP port; 0 takes a free one.")] = 2575,
-    directory: Annotated[Path, typer.Option("--dir", help="Where the store and the files are made.")] = Path("var/demo"),
+    directory: Annotated[Path, typer.Option("--dir", help="Where the store and the files are made.")] = Path(
+        "var/demo"
+    ),
     language: Annotated[str, typer.Option("--lang", help="fr or en; by default the terminal's.")] = "",
 ) -> None:
     """The main job, end to end, on a synthetic federation of four sites."""
@@ -221,7 +225,9 @@ def synth(
 def key_create(
     name: Annotated[str, typer.Argument(help="Who will use it.")],
     role: Annotated[str, typer.Option(help="portal, site, reviewer, lead, auditor or operator.")],
-    domain: Annotated[list[str] | None, typer.Option("--domain", help="Namespace it may see; repeatable.")] = None,
+    domain: Annotated[
+        list[str] | None, typer.Option("--domain", help="Namespace it may see; repeatable.")
+    ] = None,
     config: Config = None,
 ) -> None:
     """Create an API key and print it once, as the last word."""
@@ -245,10 +251,16 @@ def key_create(
 @key_app.command("list")
 def key_list(config: Config = None, json: Json = False) -> None:
     """List keys, without their secrets."""
-    with _registry(config) as (store, _registry_), store.read() as uow:
+    with _registry(config) as (store, _), store.read() as uow:
         keys = uow.keys.all()
     document = [
-        {"name": k.name, "role": k.role, "domains": list(k.domains), "created": k.created_at, "revoked": k.revoked_at}
+        {
+            "name": k.name,
+            "role": k.role,
+            "domains": list(k.domains),
+            "created": k.created_at,
+            "revoked": k.revoked_at,
+        }
         for k in keys
     ]
     _print(json, document, lambda: out.print(_table(document) if document else "no keys"))
@@ -259,7 +271,7 @@ def key_revoke(name: Annotated[str, typer.Argument(help="Its name.")], config: C
     """Revoke a key; the next request with it is refused."""
     from mpi.security.keys import revoke_key
 
-    with _registry(config) as (store, _registry_):
+    with _registry(config) as (store, _):
         if not revoke_key(store, name=name, clock=now):
             err.print("mpi: no such key, or revoked already", markup=False)
             raise typer.Exit(1)
@@ -325,7 +337,9 @@ def queue_show(
     }
 
     def show() -> None:
-        out.print(f"task {view.task.id}  {view.task.key.kind}  {view.task.state}  {view.task.reason}", markup=False)
+        out.print(
+            f"task {view.task.id}  {view.task.key.kind}  {view.task.state}  {view.task.reason}", markup=False
+        )
         table = Table("", "left", "right")
         left, right = document["left"], document["right"]
         assert isinstance(left, dict)
@@ -353,7 +367,11 @@ def queue_decide(
         version = registry.review(task_id, actor=f"user:{reviewer}").task.version
         task = registry.decide(task_id, verdict, reviewer=reviewer, version=version, reason=reason)
     document = {"id": task.id, "state": task.state, "fact": task.fact_id}
-    _print(json, document, lambda: out.print(f"task {task.id} is {task.state}, fact {task.fact_id}", markup=False))
+    _print(
+        json,
+        document,
+        lambda: out.print(f"task {task.id} is {task.state}, fact {task.fact_id}", markup=False),
+    )
 
 
 @queue_app.command("undo")
@@ -411,11 +429,15 @@ def inbox_counts(config: Config = None, json: Json = False) -> None:
 
 
 @inbox_app.command("show")
-def inbox_show(message_id: Annotated[int, typer.Argument(help="The message.")], config: Config = None) -> None:
+def inbox_show(
+    message_id: Annotated[int, typer.Argument(help="The message.")], config: Config = None
+) -> None:
     """Print one message as it was received. It holds a patient's data: mind where you print it."""
     with _registry(config) as (_store, registry):
         message = registry.message(message_id)
-    out.print(f"message {message.id}  {message.envelope.event}  {message.state}  {message.place}  {message.problem}")
+    out.print(
+        f"message {message.id}  {message.envelope.event}  {message.state}  {message.place}  {message.problem}"
+    )
     print(message.envelope.raw.decode("latin-1").replace("\r", "\n"))
 
 
@@ -440,7 +462,7 @@ def audit_verify(config: Config = None) -> None:
     """Check the hash chain of the audit trail."""
     from mpi.index.audit import first_break
 
-    with _registry(config) as (store, _registry_), store.read() as uow:
+    with _registry(config) as (store, _), store.read() as uow:
         broken = first_break(uow.audit.chain())
     if broken is not None:
         err.print(f"mpi: the audit chain is broken at event {broken}")

@@ -16,6 +16,7 @@ from itertools import combinations
 from pathlib import Path
 
 import httpx2
+from mpi_synthetic import EventKind, Federation, generate, render, write_header
 from rich.console import Console
 from rich.progress import Progress
 
@@ -28,7 +29,6 @@ from mpi.security.keys import Role, create_key
 from mpi.service import Service, in_background
 from mpi.settings import Settings
 from mpi.wiring import now
-from mpi_synthetic import EventKind, Federation, generate, render, write_header
 
 PORTAL = "PORTAL_DEMO"
 
@@ -124,7 +124,10 @@ def run_demo(
     with progress:
         inventing = progress.add_task(text["inventing"].format(persons=persons, sites=4), total=persons)
         federation = generate(
-            persons, 4, seed, progress=lambda done, total: progress.update(inventing, completed=done, total=total)
+            persons,
+            4,
+            seed,
+            progress=lambda done, total: progress.update(inventing, completed=done, total=total),
         )
         settings = demo_settings(federation, folder, http_port=http_port, mllp_port=mllp_port)
         with in_background(settings) as service:
@@ -153,7 +156,9 @@ def demo_settings(federation: Federation, folder: Path, *, http_port: int, mllp_
                 "feeds": [authority.namespace],
             }
         )
-        sources.append({"name": f"pacs-{letter.lower()}", "aet": f"PACS_{letter}", "feeds": [authority.namespace]})
+        sources.append(
+            {"name": f"pacs-{letter.lower()}", "aet": f"PACS_{letter}", "feeds": [authority.namespace]}
+        )
     return Settings.model_validate(
         {
             "database": {"url": f"sqlite:///{folder}/mpi.db"},
@@ -169,7 +174,9 @@ def demo_settings(federation: Federation, folder: Path, *, http_port: int, mllp_
     )
 
 
-def feed(service: Service, federation: Federation, folder: Path, progress: Progress, text: dict[str, str]) -> None:
+def feed(
+    service: Service, federation: Federation, folder: Path, progress: Progress, text: dict[str, str]
+) -> None:
     """Send each site's messages over its own MLLP connection, in its own order, then its DICOM headers from files."""
     by_site = defaultdict(list)
     headers = defaultdict(list)
@@ -321,7 +328,9 @@ def _question(
         out.print(f"  {label:<46} {shown}", markup=False, highlight=False)
 
     out.print()
-    out.print(text["question"].format(id=asked[1], site=asked[0]), style="bold", markup=False, highlight=False)
+    out.print(
+        text["question"].format(id=asked[1], site=asked[0]), style="bold", markup=False, highlight=False
+    )
     show(text["mllp"], by_mllp)
     show(text["fhir"], by_fhir)
     show(text["truth"], others)
@@ -332,7 +341,8 @@ def _question(
 def _ask_mllp(service: Service, federation: Federation, asked: tuple[str, str]) -> list[tuple[str, str]]:
     oid = {a.namespace: a.universal_id for a in federation.authorities}[asked[0]]
     query = (
-        f"MSH|^~\\&|{PORTAL}|FEDERATION|MPI|FED|{now():%Y%m%d%H%M%S}||QBP^Q23^QBP_Q21|DEMO-1|P|2.5|||||FRA|UNICODE UTF-8\r"
+        f"MSH|^~\\&|{PORTAL}|FEDERATION|MPI|FED|{now():%Y%m%d%H%M%S}||QBP^Q23^QBP_Q21|DEMO-1|P|2.5"
+        "|||||FRA|UNICODE UTF-8\r"
         f"QPD|IHE PIX Query|DEMO|{asked[1]}^^^{asked[0]}&{oid}&ISO\rRCP|I\r"
     )
     with MllpClient(service.settings.mllp.host, service.mllp_port) as client:
@@ -352,7 +362,9 @@ def _ask_fhir(
         params={"sourceIdentifier": f"urn:oid:{oid[asked[0]]}|{asked[1]}"},
         headers={"Authorization": f"Bearer {secret}"},
     )
-    found = [p["valueIdentifier"] for p in response.json().get("parameter", []) if p["name"] == "targetIdentifier"]
+    found = [
+        p["valueIdentifier"] for p in response.json().get("parameter", []) if p["name"] == "targetIdentifier"
+    ]
     return [(namespace[item["system"]], item["value"]) for item in found]
 
 
@@ -362,8 +374,15 @@ def _serve(service: Service, secret: str, text: dict[str, str], out: Console) ->
     out.print(text["serving"], style="bold")
     out.print(f"  {text['open'].format(url=url)}", markup=False, highlight=False)
     out.print(f"  {text['key']}: {secret}", markup=False, highlight=False)
-    out.print(f"  {text['mllp_at'].format(host=service.settings.mllp.host, port=service.mllp_port)}", highlight=False)
-    out.print(f"  {text['try']}: curl -H 'Authorization: Bearer {secret}' {url}/api/v1/reviews", markup=False, highlight=False)
+    out.print(
+        f"  {text['mllp_at'].format(host=service.settings.mllp.host, port=service.mllp_port)}",
+        highlight=False,
+    )
+    out.print(
+        f"  {text['try']}: curl -H 'Authorization: Bearer {secret}' {url}/api/v1/reviews",
+        markup=False,
+        highlight=False,
+    )
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

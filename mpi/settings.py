@@ -83,8 +83,12 @@ class ConsumerSettings(_Section):
     application: str = Field(description="MSH-3 of its queries")
     facility: str = Field(description="MSH-4 of its queries")
     domains: list[str] = Field(description="Namespaces it may see and is told about")
-    mllp: str = Field("", description="host:port its notifications go to; kept, not yet sent, by this version")
-    webhook: str = Field("", description="https address its notifications go to; not yet used by this version")
+    mllp: str = Field(
+        "", description="host:port its notifications go to; kept, not yet sent, by this version"
+    )
+    webhook: str = Field(
+        "", description="https address its notifications go to; not yet used by this version"
+    )
 
 
 class LinkSettings(_Section):
@@ -139,7 +143,10 @@ class Settings(BaseSettings):
         """Keys that are set and that this version does not act on."""
         keys = [f"sources.{s.name}.qido" for s in self.sources if s.qido]
         return keys + [
-            f"consumers.{c.name}.{key}" for c in self.consumers for key in ("mllp", "webhook") if getattr(c, key)
+            f"consumers.{c.name}.{key}"
+            for c in self.consumers
+            for key in ("mllp", "webhook")
+            if getattr(c, key)
         ]
 
     def directory(self) -> Directory:

@@ -85,7 +85,8 @@ class PartialDate:
     def __post_init__(self) -> None:
         if self.month is None and self.day is not None:
             raise ValueError("a day needs its month")
-        date(self.year, self.month or 1, self.day or 1)  # ValueError when impossible
+        month = 1 if self.month is None else self.month
+        date(self.year, month, 1 if self.day is None else self.day)  # ValueError when impossible
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -186,12 +186,16 @@ class Answers:
             euid, asked, members, golden.golden_record(stated), tuple(links), tuple(history)
         )
 
-    def find_candidates(self, uow: UnitOfWork, traits: Traits) -> tuple[Candidate, ...]:
+    def find_candidates(
+        self, uow: UnitOfWork, traits: Traits, *, visible: frozenset[str]
+    ) -> tuple[Candidate, ...]:
+        """Visible enterprise records that resemble an identity, best member first; protected ones never."""
         pool = uow.records.candidates(blocking_keys(traits), excluding=None, block_cap=BLOCK_CAP)
         scored = [
             (record, result)
             for record in pool.records
-            if not record.traits.attributes & NEVER_ANSWERED
+            if record.key.domain in visible
+            and not record.traits.attributes & NEVER_ANSWERED
             and (result := score(self._model, traits, record.traits)).decision is not Decision.NON_LINK
         ]
         euid_of = uow.memberships.current([record.id for record, _ in scored])
@@ -204,9 +208,14 @@ class Answers:
     def resolve(
         self, uow: UnitOfWork, identities: Sequence[Identity], *, visible: frozenset[str], consumer: str
     ) -> tuple[Resolution, ...]:
-        held = self._held(uow, identities, visible)
+        """Group identities with one another and with the visible part of the index."""
+        held, protected = self._held(uow, identities, visible)
         guests = {
-            position: Guest(-1 - position, self._anchor(position, identity), normalise(identity.demographics))
+            position: Guest(
+                -1 - position,
+                self._anchor(position, identity),
+                Traits() if position in protected else normalise(identity.demographics),
+            )
             for position, identity in enumerate(identities)
             if position not in held
         }
@@ -223,7 +232,7 @@ class Answers:
             group = placed[guests[position].node_id] if position in guests else None
             if own_euid is not None:
                 companions = same_euid[own_euid]
-                anchor = own_euid
+                anchor = _visible_anchor(sets[own_euid], visible)
             else:
                 assert group is not None
                 companions = [-1 - node_id for node_id in group.guests]
@@ -242,20 +251,20 @@ class Answers:
 
     def _held(
         self, uow: UnitOfWork, identities: Sequence[Identity], visible: frozenset[str]
-    ) -> dict[int, str]:
-        """Positions of the identities the index already holds, with their enterprise record."""
+    ) -> tuple[dict[int, str], set[int]]:
+        """Positions of identities the index holds, with their enterprise record; and of those it must not know."""
         keys = {i.key for i in identities if i.key is not None and i.key.domain in visible}
-        records = {
-            key: record
-            for key, record in uow.records.by_keys(keys).items()
-            if record.first_event_time is not None and not record.traits.attributes & NEVER_ANSWERED
-        }
+        records = {k: r for k, r in uow.records.by_keys(keys).items() if r.first_event_time is not None}
         euids = uow.memberships.current([record.id for record in records.values()])
-        return {
-            position: euids[records[identity.key].id]
-            for position, identity in enumerate(identities)
-            if identity.key in records
-        }
+        held: dict[int, str] = {}
+        protected: set[int] = set()
+        for position, identity in enumerate(identities):
+            record = records.get(identity.key) if identity.key is not None else None
+            if record is not None and record.traits.attributes & NEVER_ANSWERED:
+                protected.add(position)
+            elif record is not None:
+                held[position] = euids[record.id]
+        return held, protected
 
     def _place(
         self, uow: UnitOfWork, guests: Sequence[Guest], visible: frozenset[str]
@@ -302,6 +311,14 @@ class Answers:
             return native_euid(self._euid_secret, identity.key)
         content = json.dumps(identity.demographics.to_json(), sort_keys=True)
         return f"{hashlib.sha256(content.encode()).hexdigest()}-{position:04d}"
+
+
+def _visible_anchor(members: Sequence[MemberView], visible: frozenset[str]) -> str:
+    """What names a set to somebody who sees only a part of it: its oldest visible member."""
+    seen = [member.record for member in members if member.record.key.domain in visible]
+    return min(
+        seen, key=lambda record: (record.first_event_time is None, record.first_event_time, record.key)
+    ).native_euid
 
 
 def _visible_identifiers(

@@ -65,6 +65,7 @@ class IdentifiersMerged:
     domain: str
     event_time: datetime
     source: str
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

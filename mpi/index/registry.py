@@ -218,6 +218,10 @@ class Registry:
             raise UnknownIdentifier("identifier")
         return answer
 
+    def record_refusal(self, *, actor: str, kind: str, place: str) -> None:
+        """Leave the trace of a question that was not answered: who may not ask, or asked for what it may not see."""
+        self._audit_read(actor, "E", f"{kind}.refused", "query", {"place": place})
+
     def euid_of(self, key: RecordKey, *, as_of: datetime | None = None) -> str:
         """
         The enterprise identifier of the set a source record is in.
@@ -256,16 +260,19 @@ class Registry:
         return answer
 
     def find_candidates(
-        self, identity: Demographics, *, actor: str, limit: int = 20
+        self, identity: Demographics, *, visible: frozenset[str], actor: str, limit: int = 20
     ) -> tuple[Candidate, ...]:
         """
         Enterprise records that resemble an identity, best first. Nothing of the identity is stored.
 
         Only records at or above the lower threshold; protected identities never.
+
+        Args:
+            visible: domain keys the caller may see; records of others do not answer.
         """
         traits = normalise(identity)
         with self._store.read() as uow:
-            found = self._answers.find_candidates(uow, traits)[:limit]
+            found = self._answers.find_candidates(uow, traits, visible=visible)[:limit]
         self._audit_read(actor, "E", "query.match", "query", {"answers": len(found)})
         return found
 
@@ -534,6 +541,8 @@ def _receipt(
 def _warnings(instruction: Instruction | None) -> tuple[str, ...]:
     if isinstance(instruction, IdentityStated):
         return tuple(dict.fromkeys(text for record in instruction.records for text in record.warnings))
+    if isinstance(instruction, IdentifiersMerged):
+        return instruction.warnings
     return ()
 
 

@@ -155,14 +155,13 @@ class Among(_Condition):
         super().__init__(column, bindparam(parameter, type_=_Numbers()))
 
 
-# In what follows only column names and placeholders are put into SQL text. Without the casts,
-# SQLite does not use the index: a JSON value has no type it could compare by.
+# In what follows only column names and placeholders are put into SQL text.
 
 
 @compiles(Among, "sqlite")
 def _among_on_sqlite(element: Among, compiler: SQLCompiler, **options: Any) -> str:
     column, numbers = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} IN (SELECT CAST(value AS INTEGER) FROM json_each({numbers}))"  # noqa: S608
+    return f"{column} IN (SELECT value FROM json_each({numbers}))"  # noqa: S608
 
 
 @compiles(Among)
@@ -184,7 +183,7 @@ class AmongKeys(_Condition):
 @compiles(AmongKeys, "sqlite")
 def _among_keys_on_sqlite(element: AmongKeys, compiler: SQLCompiler, **options: Any) -> str:
     domain, value, keys = (compiler.process(clause, **options) for clause in element.clauses)
-    pair = "CAST(json_extract(value, '$[0]') AS TEXT), CAST(json_extract(value, '$[1]') AS TEXT)"
+    pair = "json_extract(value, '$[0]'), json_extract(value, '$[1]')"
     listed = f"SELECT {pair} FROM json_each({keys})"  # noqa: S608
     return f"({domain}, {value}) IN ({listed})"
 

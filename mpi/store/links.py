@@ -32,19 +32,10 @@ _EDGES_TOUCHING = (
 _INSERT_FACT = insert(FACT)
 _FACT = select(FACT).where(_F.id == bindparam("fact_id"))
 _WITHDRAW = update(FACT).where(_F.id == bindparam("fact_id"), _F.withdrawn_at.is_(None))
-_STANDING = (
-    select(FACT)
-    .where(
-        _F.withdrawn_at.is_(None),
-        _F.id.in_(
-            union(
-                select(_F.id).where(AmongKeys(_F.left_domain, _F.left_value, "keys")),
-                select(_F.id).where(AmongKeys(_F.right_domain, _F.right_value, "keys")),
-            )
-        ),
-    )
-    .order_by(_F.id)
-)
+_STANDING = union(
+    select(FACT).where(_F.withdrawn_at.is_(None), AmongKeys(_F.left_domain, _F.left_value, "keys")),
+    select(FACT).where(_F.withdrawn_at.is_(None), AmongKeys(_F.right_domain, _F.right_value, "keys")),
+).order_by(_F.id.name)
 _FACT_PAGE = select(FACT).where(_F.id > bindparam("after")).order_by(_F.id).limit(bindparam("limit"))
 
 _INSERT_MEMBERSHIP = insert(MEMBERSHIP)

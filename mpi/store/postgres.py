@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, column, create_engine, event, func, select, table
+from sqlalchemy import Connection, Engine, column, create_engine, event, func, literal, select, table
 from sqlalchemy.engine import URL
 
 from mpi.errors import SettingsError, StoreError
@@ -16,6 +16,9 @@ _WRITERS_LOCK = int.from_bytes(b"mpi-writ")
 """Every writer of every process takes this advisory lock first, and holds it to the end of its transaction."""
 
 _TAKE_TURN = select(func.pg_advisory_xact_lock(_WRITERS_LOCK))
+_TAKE_SNAPSHOT = select(literal(1))
+"""PostgreSQL takes a reader's snapshot with its first statement; a dead connection is found out by it, too."""
+
 _SETTINGS = table("pg_settings", column("name"), column("setting"))
 _DURABLE = {"on", "remote_write", "remote_apply"}
 _STATEMENT_TIMEOUT_MS = 60_000
@@ -81,7 +84,7 @@ class PostgresStore(SqlStore):
         return connect(self._writer_engine, first=_TAKE_TURN)
 
     def _begin_read(self) -> Connection:
-        return connect(self._reader_engine)
+        return connect(self._reader_engine, first=_TAKE_SNAPSHOT)
 
 
 def _engine(url: URL, session_settings: dict[str, object], *, pool_size: int) -> Engine:

@@ -83,9 +83,9 @@ def _holders(count: int) -> Select[Any]:
         for place in range(count)
     ]
     holders = union_all(*(select(block.c.place, block.c.record_id) for block in blocks)).subquery()
-    return select(holders.c.place, holders.c.record_id, _R.fold_token).join(
-        SOURCE_RECORD, _R.id == holders.c.record_id
-    )
+    # A subquery for each row, not a join: without statistics, PostgreSQL would join by reading the whole table.
+    token = select(_R.fold_token).where(_R.id == holders.c.record_id).scalar_subquery()
+    return select(holders.c.place, holders.c.record_id, token)
 
 
 class Folds:

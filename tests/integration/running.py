@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,20 +14,9 @@ from mpi.feeds.mllp import MllpClient
 SITES = "ABCDEFGH"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def configuration(url: str, *, http_port: int = 0, mllp_port: int = 0) -> str:
-    """mpi.toml of eight sites, each with a RIS and a PACS, and one portal that sees them all."""
-    lines = [
-        "accept_test_ins = true",
-        f'[database]\nurl = "{url}"',
-        f"[http]\nport = {http_port}",
-        f"[mllp]\nport = {mllp_port}",
-    ]
+def configuration(url: str) -> str:
+    """mpi.toml of eight sites, each with a RIS and a PACS, and one portal that sees them all; on free ports."""
+    lines = ["accept_test_ins = true", f'[database]\nurl = "{url}"', "[http]\nport = 0", "[mllp]\nport = 0"]
     for number, site in enumerate(SITES, start=1):
         lines += [
             f'[[domains]]\nnamespace = "SITE-{site}"\noid = "2.999.1.{number}"',
@@ -91,22 +79,26 @@ class Index:
     """A service in a process of its own."""
 
     config: Path
-    mllp_port: int
-    http_port: int
     program: tuple[str, ...] = ("-m", "mpi", "serve")
     process: subprocess.Popen[bytes] | None = None
+    mllp_port: int = 0
+    http_port: int = 0
 
     @classmethod
-    def at(cls, folder: Path, url: str, **more: object) -> "Index":
+    def at(cls, folder: Path, url: str, *, program: tuple[str, ...] = ("-m", "mpi", "serve")) -> "Index":
         folder.mkdir(parents=True, exist_ok=True)
-        mllp_port, http_port = free_port(), free_port()
-        config = folder / f"mpi-{mllp_port}.toml"
-        config.write_text(configuration(url, http_port=http_port, mllp_port=mllp_port), encoding="utf-8")
-        return cls(config, mllp_port, http_port, **more)
+        config = folder / "mpi.toml"
+        config.write_text(configuration(url), encoding="utf-8")
+        return cls(config, program)
 
-    def start(self, *, seconds: float = 60.0) -> "Index":
-        log = self.config.with_suffix(".log")
-        with log.open("ab") as stream:
+    @property
+    def log(self) -> str:
+        """What the service wrote since it started."""
+        return self.config.with_suffix(".log").read_text(encoding="utf-8")
+
+    def start(self, *, seconds: float = 90.0) -> "Index":
+        """Start it and wait until it says which ports it listens on."""
+        with self.config.with_suffix(".log").open("wb") as stream:
             self.process = subprocess.Popen(
                 [sys.executable, *self.program, "--config", str(self.config)],
                 stdout=stream,
@@ -116,16 +108,15 @@ class Index:
             )
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise AssertionError(f"the service ended: {log.read_text()[-2000:]}")
-            try:
-                socket.create_connection(("127.0.0.1", self.http_port), timeout=0.2).close()
-                socket.create_connection(("127.0.0.1", self.mllp_port), timeout=0.2).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
+            started = [line for line in self.log.splitlines() if '"service.started"' in line]
+            if started:
+                ports = json.loads(started[0])
+                self.mllp_port, self.http_port = ports["mllp_port"], ports["http_port"]
                 return self
-        raise AssertionError("the service did not start")
+            if self.process.poll() is not None:
+                raise AssertionError(f"the service ended: {self.log[-2000:]}")
+            time.sleep(0.05)
+        raise AssertionError(f"the service did not start: {self.log[-2000:]}")
 
     def kill(self) -> None:
         """SIGKILL, the whole group."""

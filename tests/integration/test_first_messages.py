@@ -23,7 +23,7 @@ FAMILIES = ("CHANTEREAU", "DUVIVIER", "OEUVRARD", "LE GOFF", "BERTHELOT", "MOUSS
 
 def together(index, messages):
     """Send every message at the same moment, each over its own connection; the acknowledgements."""
-    barrier = Barrier(len(messages))
+    barrier = Barrier(len(messages), timeout=60)
 
     def send(message):
         with index.client() as client:
@@ -93,7 +93,7 @@ def test_two_processes_on_one_database_leave_one_person(durable_postgres_url, tm
     indexes = [Index.at(tmp_path / name, durable_postgres_url).start() for name in ("one", "two")]
     try:
         for number in range(ROUNDS):
-            barrier = Barrier(8)
+            barrier = Barrier(8, timeout=60)
 
             def send(i, number=number, barrier=barrier):
                 with indexes[i % 2].client() as client:

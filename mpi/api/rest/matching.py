@@ -25,9 +25,6 @@ from mpi.matching.decision import Decision
 
 router = APIRouter(tags=["identities"])
 
-_POOL = 1000
-"""Candidates asked of the registry before those the caller may not see are left out."""
-
 
 @router.post("/resolve")
 def resolve(body: ResolveIn, session: MayResolve) -> ResolveOut:
@@ -51,9 +48,10 @@ def match(body: MatchIn, session: MayMatch, lang: LanguageQuery = "fr") -> Match
     identity = _demographics(body.identity, "identity")
     if len(body.identity.stated()) < 2:
         raise InvalidIdentity("identity", "at least two traits are needed")
-    found = session.registry.find_candidates(identity, actor=session.caller.actor, limit=_POOL)
-    visible = [candidate for candidate in found if candidate.record.key.domain in session.visible]
-    return MatchOut(candidates=[_candidate(session, c, lang) for c in visible[: body.limit]])
+    found = session.registry.find_candidates(
+        identity, visible=session.visible, actor=session.caller.actor, limit=body.limit
+    )
+    return MatchOut(candidates=[_candidate(session, candidate, lang) for candidate in found])
 
 
 def _identity(session: Session, item: IdentityIn, place: str) -> tuple[Identity, bool | None]:
@@ -107,10 +105,11 @@ def _candidate(session: Session, found: Candidate, language: Language) -> Candid
 
 def _grade(found: Candidate) -> str:
     """
-    How sure a candidate is: `certain` is what the index itself would link.
+    How sure a candidate is: `certain` takes one INS on both sides, `probable` is what the index would link.
 
-    Source: FHIR R4 match-grade.
+    Source: FHIR R4 match-grade, as graded for France in the design of this index.
     """
-    if found.score.decision is Decision.LINK:
-        return "certain"
-    return "probable" if found.score.probability >= 0.5 else "possible"
+    if found.score.decision is not Decision.LINK:
+        return "possible"
+    same_ins = any(item.trait == "ins" and item.level.startswith("same") for item in found.score.evidence)
+    return "certain" if same_ins else "probable"

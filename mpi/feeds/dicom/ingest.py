@@ -174,11 +174,9 @@ def _message(
     read = partial(_read_identity, header, source, directory)
     raw = canonical_bytes(elements)
     digest = hashlib.sha256(raw).hexdigest()
-    if control_id and len(control_id) <= _MAX_UID_LENGTH:
-        # An archive may correct the patient of an instance and keep its UID (IHE PIR): that is another message.
-        control_id = f"{control_id}#{digest[:16]}"
-    else:
-        control_id = ""
+    # An archive may correct the patient of an instance and keep its UID (IHE PIR): that is another message.
+    named = bool(control_id) and len(control_id) <= _MAX_UID_LENGTH
+    control_id = f"{control_id}#{digest[:16]}" if named else ""
     return _envelope(source, raw, digest, control_id), read, _study_digest(elements)
 
 

@@ -79,8 +79,9 @@ def _merge(message: Message, *, source: PatientIdentitySource, directory: Direct
     mrg = one_segment(message, "MRG", several=problems.ONE_MERGE)
     refuse_unusable_text(pid)
     refuse_unusable_text(mrg)
-    survivors = read_identifiers(pid, 3, source=source, directory=directory).own
-    subsumed = read_identifiers(mrg, 1, source=source, directory=directory).own
+    kept = read_identifiers(pid, 3, source=source, directory=directory)
+    retiring = read_identifiers(mrg, 1, source=source, directory=directory)
+    survivors, subsumed = kept.own, retiring.own
     if len(subsumed) > 1:
         raise InvalidIdentity("MRG^1^1", problems.SEVERAL_SUBSUMED)
     retired = subsumed[0]
@@ -98,4 +99,5 @@ def _merge(message: Message, *, source: PatientIdentitySource, directory: Direct
         domain=retired.domain,
         event_time=read_event_time(message),
         source=source.name,
+        warnings=kept.warnings + retiring.warnings,
     )

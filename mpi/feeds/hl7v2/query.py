@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from mpi.errors import (
     InvalidIdentity,
     MpiError,
+    NotPermitted,
     UnknownAuthority,
     UnknownIdentifier,
     UnsupportedMessage,
@@ -50,13 +51,17 @@ class CrossReferences(Protocol):
     ) -> tuple[PatientIdentifier, ...]:
         """Every other identifier of the same person, by domain; UnknownIdentifier when never stated."""
 
+    def record_refusal(self, *, actor: str, kind: str, place: str) -> None:
+        """Audit a question that was refused before it reached the index."""
+
 
 class _Refused(Exception):
     """A query that gets AE, with one or several ERR segments."""
 
-    def __init__(self, *faults: Fault) -> None:
+    def __init__(self, *faults: Fault, audited: bool = False) -> None:
         super().__init__(*faults)
         self.faults = faults
+        self.audited = audited  # the index was asked, and kept the trace
 
 
 def answer_query(message: Message, *, index: CrossReferences, directory: Directory, at: datetime) -> str:
@@ -79,11 +84,22 @@ def answer_query(message: Message, *, index: CrossReferences, directory: Directo
     try:
         found = _answer(msh, qpd, index=index, directory=directory)
     except _Refused as refused:
+        if not refused.audited:
+            consumer = directory.consumer_of(msh.value(3), msh.value(4)).name
+            _audit(index, f"consumer:{consumer}", refused.faults[0].place)
         return _response(msh, qpd, faults=refused.faults, found=(), at=at, own_application=own)
+    except NotPermitted as error:
+        _audit(index, "consumer:unknown", "MSH^1^3")
+        fault = Fault(fault_of(error).place, answer_of(error).code)
+        return _response(msh, qpd, faults=(fault,), found=(), at=at, own_application=own)
     except MpiError as error:
         fault = Fault(fault_of(error).place, answer_of(error).code)
         return _response(msh, qpd, faults=(fault,), found=(), at=at, own_application=own)
     return _response(msh, qpd, faults=(), found=found, at=at, own_application=own)
+
+
+def _audit(index: CrossReferences, actor: str, place: str) -> None:
+    index.record_refusal(actor=actor, kind="query.cross_reference", place=place)
 
 
 def _answer(
@@ -110,7 +126,7 @@ def _answer(
             actor=f"consumer:{consumer.name}",
         )
     except UnknownIdentifier:
-        raise _Refused(Fault(ID, 204)) from None
+        raise _Refused(Fault(ID, 204), audited=True) from None
 
 
 def _targets(qpd: Segment, *, consumer: Consumer, directory: Directory) -> frozenset[str] | None:

@@ -157,7 +157,7 @@ def test_match_grades_and_explains_without_storing(served):
     en = served.post("/api/v1/match?lang=en", {"identity": LOUISE}).json()["candidates"]
 
     assert [(c["euid"], c["grade"], c["record"]) for c in fr] == [
-        (served.world.euid("A", "A1"), "certain", {"domain": "SITE-A", "id": "A1"})
+        (served.world.euid("A", "A1"), "probable", {"domain": "SITE-A", "id": "A1"})
     ]
     assert any("nom de naissance identique" in s for s in fr[0]["score"]["sentences"])
     assert any("same birth name" in s for s in en[0]["score"]["sentences"])

@@ -98,7 +98,7 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed(
 ) -> None:
     url: str = request.getfixturevalue(f"{database}_url")
     acknowledged: set[int] = set()
-    for _ in range(3):
+    for _ in range(2):
         process = child(ACKNOWLEDGE, url)
         assert process.stdout is not None
         acknowledged.add(int(process.stdout.readline()))

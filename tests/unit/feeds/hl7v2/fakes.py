@@ -57,6 +57,7 @@ class FakeRegistry:
         self.journal: list[tuple[Envelope, Receipt]] = []
         self.records: dict[RecordKey, list[SourceRecord]] = {}
         self.merged: dict[RecordKey, RecordKey] = {}
+        self.refusals: list[tuple[str, str, str]] = []
         self.linked: list[set[RecordKey]] = []
         self.asked: list[tuple[RecordKey, frozenset[str] | None, frozenset[str], str]] = []
         self.broken = False
@@ -105,6 +106,10 @@ class FakeRegistry:
         while key in self.merged:
             key = self.merged[key]
         return key
+
+    def record_refusal(self, *, actor: str, kind: str, place: str) -> None:
+        """Keep what would be audited."""
+        self.refusals.append((actor, kind, place))
 
     def cross_reference(
         self, key: RecordKey, *, targets: frozenset[str] | None, visible: frozenset[str], actor: str
