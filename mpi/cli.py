@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -47,7 +47,7 @@ Config = Annotated[
     Path | None, typer.Option("--config", help="Configuration file; mpi.toml here by default.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Language = Annotated[str, typer.Option("--lang", help="Language of explanations: fr or en.")]
+Language = Annotated[Literal["fr", "en"], typer.Option("--lang", help="Language of explanations.")]
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)

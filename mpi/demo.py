@@ -16,7 +16,7 @@ from itertools import combinations
 from pathlib import Path
 
 import httpx2
-from mpi_synthetic import EventKind, Federation, generate, render, write_header
+from mpi_synthetic import Event, EventKind, Federation, generate, render, write_header
 from rich.console import Console
 from rich.progress import Progress
 
@@ -178,11 +178,11 @@ def feed(
     service: Service, federation: Federation, folder: Path, progress: Progress, text: dict[str, str]
 ) -> None:
     """Send each site's messages over its own MLLP connection, in its own order, then its DICOM headers from files."""
-    by_site = defaultdict(list)
-    headers = defaultdict(list)
+    by_site: dict[str, list[Event]] = defaultdict(list)
+    headers: dict[str, list[Event]] = defaultdict(list)
     for event in federation.events:
         (headers if event.kind is EventKind.HEADER else by_site)[event.record.site].append(event)
-    sending = progress.add_task(text["feeding"], total=sum(map(len, by_site.values())))
+    sending = progress.add_task(text["feeding"], total=sum(len(events) for events in by_site.values()))
     failures: list[BaseException] = []
 
     def send(site: str) -> None:
@@ -201,7 +201,7 @@ def feed(
         thread.join()
     if failures:
         raise failures[0]
-    reading = progress.add_task(text["headers"], total=sum(map(len, headers.values())))
+    reading = progress.add_task(text["headers"], total=sum(len(events) for events in headers.values()))
     handler = Hl7Handler(service.registry, service.registry.directory, now)
     for site in sorted(headers):
         site_folder = folder / "dicom" / site

@@ -23,6 +23,14 @@ from mpi.wiring import now, open_registry
 _log = logging.getLogger(__name__)
 
 
+class _HttpServer(uvicorn.Server):
+    """Leaves signals to the service, which stops every listener together."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 class Service:
     """
     One running index: store, registry, MLLP listener and HTTP server.
@@ -62,8 +70,7 @@ class Service:
             log_level="warning",
             lifespan="on",
         )
-        http = uvicorn.Server(config)
-        http.install_signal_handlers = lambda: None  # type: ignore[method-assign]
+        http = _HttpServer(config)
         listener = await mllp.serve(
             self.hl7.handle, self.settings.mllp.host, self.settings.mllp.port, limits=limits, executor=workers
         )

@@ -69,12 +69,18 @@ def directory(**overrides: Any) -> Directory:
                 for site in SITES
             ]
             + [
-                PatientIdentitySource(f"pacs-{site.lower()}", (authority(site).universal_id,), aet=f"PACS_{site}")
+                PatientIdentitySource(
+                    f"pacs-{site.lower()}", (authority(site).universal_id,), aet=f"PACS_{site}"
+                )
                 for site in SITES
             ],
             "consumers": [
                 Consumer(
-                    "portal", "PORTAL", "FED", frozenset(authority(site).universal_id for site in SITES), "127.0.0.1:1"
+                    "portal",
+                    "PORTAL",
+                    "FED",
+                    frozenset(authority(site).universal_id for site in SITES),
+                    "127.0.0.1:1",
                 )
             ],
             "accept_test_ins": True,
@@ -96,7 +102,9 @@ def person(
     if used:
         names.append(PersonName(used, given, use=NameUse.USED))
     more.setdefault("birth_place_code", "87085")
-    return Demographics(names=tuple(names), birth_date=PartialDate.parse(born) if born else None, sex=sex, **more)
+    return Demographics(
+        names=tuple(names), birth_date=PartialDate.parse(born) if born else None, sex=sex, **more
+    )
 
 
 @dataclass
@@ -124,7 +132,9 @@ class World:
     def __post_init__(self) -> None:
         self.registry = Registry(self.store, self.parties, self.model, self.clock, self.policy)
 
-    def send(self, instruction: Instruction, *, source: str, control_id: str = "", content: str = "") -> Receipt:
+    def send(
+        self, instruction: Instruction, *, source: str, control_id: str = "", content: str = ""
+    ) -> Receipt:
         self._sent += 1
         control_id = control_id or f"M{self._sent}"
         envelope = Envelope(
@@ -158,7 +168,10 @@ class World:
 
     def elsewhere(self, site: str, value: str) -> set[tuple[str, str]]:
         found = self.registry.cross_reference(
-            key(site, value), targets=None, visible=frozenset(authority(s).universal_id for s in SITES), actor="test"
+            key(site, value),
+            targets=None,
+            visible=frozenset(authority(s).universal_id for s in SITES),
+            actor="test",
         )
         return {(i.authority.namespace.removeprefix("SITE-"), i.value) for i in found}
 

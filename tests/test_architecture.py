@@ -18,11 +18,30 @@ MAY_IMPORT = {
     "security": {"errors", "identity", "matching", "index"},
     "settings": {"errors", "identity", "index"},
     "wiring": {"errors", "identity", "matching", "index", "store", "settings"},
-    "api": {"errors", "identity", "matching", "index", "feeds", "store", "notify", "security", "settings", "wiring"},
+    "api": {
+        "errors",
+        "identity",
+        "matching",
+        "index",
+        "feeds",
+        "store",
+        "notify",
+        "security",
+        "settings",
+        "wiring",
+    },
 }
 """Entry points (cli, demo, ingestion, logs, replay, service, __main__, __init__) may import everything."""
 
-PURE = ("identity", "matching", "index/events", "index/graph", "index/golden", "index/review", "index/resolution")
+PURE = (
+    "identity",
+    "matching",
+    "index/events",
+    "index/graph",
+    "index/golden",
+    "index/review",
+    "index/resolution",
+)
 IMPURE_MODULES = {
     "sqlalchemy", "sqlmodel", "logging", "structlog", "pydantic_settings", "time", "random", "socket", "threading",
     "asyncio", "os", "secrets", "uuid",

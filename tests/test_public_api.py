@@ -22,4 +22,7 @@ def test_the_public_names_are_pinned():
 def test_comparing_two_names_does_not_import_a_web_server():
     code = "import mpi, sys; mpi.score, mpi.normalise, mpi.MatchModel; print('fastapi' in sys.modules)"
 
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "False\n"
+    )

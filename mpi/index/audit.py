@@ -46,7 +46,7 @@ class ChainedEvent:
 
 
 def canonical(event: AuditEvent) -> bytes:
-    """The bytes that are hashed: JSON with sorted keys and no spaces, times in UTC."""
+    """The bytes that are hashed: JSON with sorted keys, no spaces, ASCII escapes, times in UTC."""
     document = {
         "actor": event.actor,
         "action": event.action,
@@ -55,7 +55,7 @@ def canonical(event: AuditEvent) -> bytes:
         "at": event.at.isoformat(),
         "details": event.details,
     }
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
 def chain_hash(sequence: int, previous_hash: str, event: AuditEvent) -> str:

@@ -132,7 +132,15 @@ def test_rest_resolves_explains_and_remembers(index, portal):
 def test_nothing_answers_without_a_key_but_health(http):
     assert http.get("/healthz").status_code == 200
     assert http.get("/readyz").status_code == 200
-    for path in ("/", "/docs", "/openapi.json", "/metrics", "/api/v1/reviews", "/fhir/metadata", "/fhir/Patient/x"):
+    for path in (
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/metrics",
+        "/api/v1/reviews",
+        "/fhir/metadata",
+        "/fhir/Patient/x",
+    ):
         assert http.get(path).status_code == 401, path
 
 
@@ -149,7 +157,10 @@ def test_pydicom_s_own_files_are_all_accounted_for(sqlite_url, tmp_path):
     accounted = ("applied", "duplicate", "quarantined", "refused", "repeated")
     assert sum(summary[state] for state in accounted) == len(files)
     assert summary["applied"] > 20
-    assert sum(reason["messages"] for reason in summary["reasons"]) == summary["quarantined"] + summary["refused"]
+    assert (
+        sum(reason["messages"] for reason in summary["reasons"])
+        == summary["quarantined"] + summary["refused"]
+    )
     counts = json.loads(index.mpi("inbox", "counts", "--json").stdout)
     assert sum(row["applied"] for row in counts) == summary["applied"]
 
@@ -177,7 +188,9 @@ def test_no_patient_data_in_logs_replies_to_errors_or_audit(index, portal):
             client.send(b"MSH|ZQXFAM not a message"),
         ]
     bad = [
-        portal.post("/api/v1/resolve", json={"identities": [{"birth_name": "ZQXFAM", "birth_date": "ZQXDATE"}]}),
+        portal.post(
+            "/api/v1/resolve", json={"identities": [{"birth_name": "ZQXFAM", "birth_date": "ZQXDATE"}]}
+        ),
         portal.post("/api/v1/resolve", content=b'{"identities": [{"birth_name": "ZQXFAM"'),
         portal.get("/api/v1/patients/ZQXID"),
         portal.get("/fhir/Patient/$ihe-pix", params={"sourceIdentifier": "ZQXFAM"}),

@@ -13,7 +13,16 @@ from mpi.index.audit import canonical, first_break
 from mpi.index.events import FactKind, IdentityStated, MessageState
 from mpi.index.review import TaskKind, Verdict
 from tests.fakes import MemoryStore
-from tests.federation import SITES, World, conserved, key, merge, person, shuffled_keeping_each_order, statement
+from tests.federation import (
+    SITES,
+    World,
+    conserved,
+    key,
+    merge,
+    person,
+    shuffled_keeping_each_order,
+    statement,
+)
 
 INS = ("284022999912354", "199112A99905644")
 
@@ -178,10 +187,15 @@ def test_sets_hold_nothing_they_must_not(sequences, order):
             assert len({r.traits.qualified_ins for r in records.values()} - {""}) <= 1
             for domain in {k.domain for k in members}:
                 active = [
-                    k for k in members - retired if k.domain == domain and records[k].first_event_time is not None
+                    k
+                    for k in members - retired
+                    if k.domain == domain and records[k].first_event_time is not None
                 ]
                 if len(active) > 1:
-                    assert any(kind == TaskKind.DUPLICATE_IN_DOMAIN and pair & set(active) for kind, pair, _ in questions)
+                    assert any(
+                        kind == TaskKind.DUPLICATE_IN_DOMAIN and pair & set(active)
+                        for kind, pair, _ in questions
+                    )
             if len(members) > 1 and not asserted:
                 assert not any(
                     r.traits.attributes and not r.traits.may_be_linked_automatically for r in records.values()

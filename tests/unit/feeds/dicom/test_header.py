@@ -138,7 +138,9 @@ def nested(depth: int) -> bytes:
 
 
 def test_endless_nesting_is_unreadable() -> None:
-    with pytest.raises(UnreadableMessage, match="nested too deeply|broken data set"):  # whichever limit is met first
+    with pytest.raises(
+        UnreadableMessage, match="nested too deeply|broken data set"
+    ):  # whichever limit is met first
         read_header(raw_file(nested(2000)))
 
 

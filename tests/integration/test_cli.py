@@ -1,0 +1,195 @@
+"""`mpi ...` as its user types it: status, words, and what is left in the store."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mpi.store import open_store
+from tests.integration.running import Index, a28
+
+TWIN = "CHANTEREAU^LEA^LEA^^^^L"
+
+
+@pytest.fixture
+def index(sqlite_url, tmp_path):
+    return Index.at(tmp_path, sqlite_url)
+
+
+def written(folder, name, *messages):
+    path = folder / name
+    path.write_bytes(b"".join(messages))
+    return str(path)
+
+
+def mpi(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "mpi", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def uncertain_pair(index, tmp_path):
+    """Two records that only a person can tell: a newborn under a stand-in name, and the child named later."""
+    feed = written(
+        tmp_path,
+        "feed.hl7",
+        a28("A", "N1", "C1", name="CHANTEREAU^BEBE^^^^^L", born="20260301"),
+        a28("B", "N2", "C2", born="20260301"),
+    )
+    assert json.loads(index.mpi("ingest", feed, "--json").stdout)["sent_to_review"] == 1
+
+
+def partition(index):
+    with open_store(f"sqlite:///{index.config.parent}/mpi.db") as store, store.read() as uow:
+        return uow.memberships.current(uow.records.all_ids())
+
+
+def test_ingest_reports_every_message_and_goes_on(index, tmp_path):
+    feed = written(
+        tmp_path, "feed.hl7", a28("A", "1", "C1"), a28("B", "2", "C2"), a28("A", "3", "C3", born="nodate"),
+        a28("A", "1", "C1"), a28("C", "4", "C4", event="A99"),
+    )  # fmt: skip
+
+    done = index.mpi("ingest", feed, "--json")
+
+    summary = json.loads(done.stdout)
+    states = {state: summary[state] for state in ("applied", "duplicate", "quarantined", "refused")}
+    assert states == {"applied": 2, "duplicate": 1, "quarantined": 1, "refused": 1}
+    assert summary["linked"] == 1
+    assert {(r["place"], r["messages"]) for r in summary["reasons"]} == {("PID^1^7", 1), ("MSH^1^9^1^2", 1)}
+    assert "nodate" not in done.stdout
+
+
+def test_a_batch_with_headers_and_mllp_framing_is_read(index, tmp_path):
+    body = a28("A", "1", "C1") + b"\x0b" + a28("B", "2", "C2") + b"\x1c\r"
+    feed = written(
+        tmp_path, "batch.hl7", b"FHS|^~\\&|X\nBHS|^~\\&|X\n", body.replace(b"\r", b"\n"), b"BTS|2\nFTS|1\n"
+    )
+
+    assert json.loads(index.mpi("ingest", feed, "--json").stdout)["applied"] == 2
+
+
+def test_a_verdict_survives_and_undo_restores_the_partition(index, tmp_path):
+    uncertain_pair(index, tmp_path)
+    (task,) = json.loads(index.mpi("queue", "list", "--json").stdout)
+    shown = json.loads(index.mpi("queue", "show", str(task["id"]), "--json").stdout)
+    before = partition(index)
+
+    decided = json.loads(
+        index.mpi("queue", "decide", str(task["id"]), "same", "--reviewer", "anne", "--json").stdout
+    )
+    joined = partition(index)
+    update = written(
+        tmp_path, "update.hl7", a28("B", "N2", "C9", born="20260301", event="A31", at="20260303090000")
+    )
+    index.mpi("ingest", update)
+    after_update = partition(index)
+    index.mpi("queue", "undo", str(decided["fact"]), "--reviewer", "anne")
+
+    assert shown["left"]["birth_date"] == shown["right"]["birth_date"] == "2026-03-01"
+    assert any("bits" in sentence for sentence in shown["evidence"])
+    assert len(set(before.values())) == 2
+    assert len(set(joined.values())) == len(set(after_update.values())) == 1
+    assert partition(index) == before
+    assert [t["state"] for t in json.loads(index.mpi("queue", "list", "--json").stdout)] == ["open"]
+    assert index.mpi("audit", "verify").stdout == "the audit chain holds\n"
+
+
+def test_a_decision_cannot_be_taken_twice(index, tmp_path):
+    uncertain_pair(index, tmp_path)
+    index.mpi("queue", "decide", "1", "different", "--reviewer", "anne")
+
+    again = index.mpi("queue", "decide", "1", "same", "--reviewer", "luc", check=False)
+
+    assert again.returncode == 1
+    assert "decided" in again.stderr
+
+
+def test_a_quarantined_message_is_replayed_once_the_configuration_is_mended(index, tmp_path):
+    whole = index.config.read_text(encoding="utf-8")
+    index.config.write_text(whole.replace('application = "RIS_C"', 'application = "RIS_X"'), encoding="utf-8")
+    index.mpi("ingest", written(tmp_path, "feed.hl7", a28("C", "1", "C1")))
+    index.config.write_text(whole, encoding="utf-8")
+    (waiting,) = json.loads(index.mpi("inbox", "list", "--state", "quarantined", "--json").stdout)
+
+    replayed = index.mpi("inbox", "replay", str(waiting["id"]), "--by", "anne")
+    again = index.mpi("inbox", "replay", "2", "--by", "anne", check=False)
+
+    assert "applied" in replayed.stdout
+    assert again.returncode == 1
+    shown = index.mpi("inbox", "show", str(waiting["id"])).stdout
+    assert "ADT^A28" in shown
+
+
+def test_keys_are_printed_once_listed_without_secret_and_revoked(index):
+    secret = index.mpi("key", "create", "portal", "--role", "portal", "--domain", "SITE-A").stdout.split()[-1]
+    listed = index.mpi("key", "list").stdout
+
+    assert secret.startswith("mpi_")
+    assert secret not in listed
+    assert "portal" in listed
+    assert secret.encode() not in (index.config.parent / "mpi.db").read_bytes()
+    assert index.mpi("key", "revoke", "portal").stdout == "revoked\n"
+
+
+@pytest.mark.parametrize(
+    ("toml", "named"),
+    [
+        ('[database]\nurI = "sqlite:///x.db"', "database.urI"),
+        ('[[sources]]\nname = "a"\nfeeds = ["NOWHERE"]', "sources.a.feeds"),
+        ("[http]\nport = 80000", "http.port"),
+        ("not toml at all", "mpi.toml"),
+    ],
+)
+def test_a_wrong_configuration_is_named(tmp_path, toml, named):
+    config = tmp_path / "mpi.toml"
+    config.write_text(toml, encoding="utf-8")
+
+    done = mpi("key", "list", "--config", str(config))
+
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ingest", "/nowhere/at/all"),
+        ("key", "create", "x", "--role", "emperor"),
+        ("key", "create", "x", "--role", "portal", "--domain", "NOWHERE"),
+        ("queue", "list", "--state", "sleeping"),
+        ("queue", "decide", "1", "perhaps", "--reviewer", "anne"),
+        ("frobnicate",),
+    ],
+)
+def test_bad_usage_is_two(index, arguments):
+    config = () if arguments == ("frobnicate",) else ("--config", str(index.config))
+    done = mpi(*arguments, *config)
+
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_the_synthetic_federation_is_written(tmp_path):
+    done = mpi("synth", "--persons", "20", "--out", str(tmp_path / "out"))
+
+    assert done.returncode == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {
+        "records.csv",
+        "truth.csv",
+        "messages",
+        "dicom",
+    }
+
+
+def test_the_demonstration_ends_with_both_answers_right(tmp_path):
+    done = mpi(
+        "demo", "--no-serve", "--persons", "150", "--dir", str(tmp_path / "demo"), "--port", "0", "--mllp-port", "0",
+        "--lang", "en",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "both answers agree with the truth" in done.stdout
+    assert "precision of links" in done.stdout

@@ -1,0 +1,96 @@
+"""What a person may type, set or meet is documented, and what is documented exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from mpi import errors
+from mpi.cli import app, audit_app, inbox_app, key_app, queue_app
+from mpi.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def documentation():
+    return "\n".join(
+        path.read_text(encoding="utf-8")
+        for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    )
+
+
+def commands():
+    groups = {"": app, "key ": key_app, "queue ": queue_app, "inbox ": inbox_app, "audit ": audit_app}
+    for prefix, group in groups.items():
+        for command in group.registered_commands:
+            yield f"mpi {prefix}{command.name or command.callback.__name__}"
+
+
+def settings_keys(model, prefix=""):
+    for name, item in model.model_fields.items():
+        inner = [
+            t for t in (item.annotation, *getattr(item.annotation, "__args__", ())) if isinstance(t, type)
+        ]
+        section = next((t for t in inner if issubclass(t, BaseModel)), None)
+        yield from settings_keys(section, f"{prefix}{name}.") if section else [f"{prefix}{name}"]
+
+
+@pytest.mark.parametrize("command", list(commands()))
+def test_every_command_is_documented(command):
+    assert command in documentation()
+
+
+@pytest.mark.parametrize("key", list(settings_keys(Settings)))
+def test_every_setting_is_documented(key):
+    assert re.search(rf"`{re.escape(key)}`", documentation())
+
+
+def test_every_error_is_drawn_in_the_tree():
+    drawn = set(re.findall(r"[A-Z]\w+", errors.__doc__))
+    leaves = {
+        n for n, item in vars(errors).items() if isinstance(item, type) and issubclass(item, errors.MpiError)
+    }
+
+    assert leaves <= drawn
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "ARCHITECTURE.md", "GLOSSARY.md", "CHANGELOG.md", "CONTRIBUTING.md"]
+)
+def test_paths_and_links_named_in_a_document_exist(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    linked = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
+    named = re.findall(r"`((?:mpi|tests|docs|datasets|notebooks)/[\w./-]+)`", text)
+
+    for path in linked + named:
+        assert (ROOT / path).exists(), f"{name}: {path}"
+
+
+def test_every_part_of_the_house_is_in_the_architecture():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    parts = [p for p in (ROOT / "mpi").iterdir() if p.is_dir() and (p / "__init__.py").is_file()]
+
+    assert parts
+    assert all(f"`mpi/{part.name}/`" in text for part in parts)
+
+
+def test_glossary_terms_are_those_of_the_code():
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "mpi").rglob("*.py")).lower()
+    terms = re.findall(r"\| \*\*([^*]+)\*\*", (ROOT / "GLOSSARY.md").read_text(encoding="utf-8"))
+
+    missing = [term for term in terms for word in term.split(",")[:1] if word.strip().lower() not in code]
+    assert not missing
+
+
+def test_both_commands_stand_in_the_readme():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert "make run" in text
+    assert "make test" in text
+
+
+def test_no_path_of_a_machine_is_in_the_repository():
+    pattern = re.compile(r"/(?:work|farm|root)/|\.library")
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "mpi").rglob("*.py")]:
+        assert not pattern.search(path.read_text(encoding="utf-8")), path
