@@ -23,14 +23,23 @@ from mpi.matching.online import score
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What applying one instruction changed."""
+    """
+    What applying one instruction changed.
+
+    Args:
+        records: the source records it was about.
+        moved: enterprise identifiers that gained or lost a record.
+        linked: records looked at that now share an enterprise record with another.
+    """
 
     records: tuple[int, ...]
     moved: tuple[str, ...]
-    """Enterprise identifiers that gained or lost a record."""
-    linked: bool
+    linked: frozenset[int]
     tasks_opened: int
     oversized_blocks: int = 0
+
+
+NO_EFFECT = Effect((), (), frozenset(), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +81,24 @@ class Derivation:
         self._consumers = tuple(consumers)
 
     def recompute(
-        self, uow: UnitOfWork, seeds: Iterable[int], *, at: datetime, oversized: Collection[int] = ()
+        self,
+        uow: UnitOfWork,
+        seeds: Iterable[int],
+        *,
+        at: datetime,
+        oversized: Collection[int] = (),
+        loaded: Mapping[int, StoredRecord] | None = None,
     ) -> Effect:
-        """Derive again the sets and the tasks of the component the seeds touch, and store what changed."""
-        view = self.component(uow, seeds)
+        """
+        Derive again the sets and the tasks of the component the seeds touch, and store what changed.
+
+        Args:
+            oversized: records whose candidates could not all be compared.
+            loaded: records already read in this unit of work, as they stand.
+        """
+        view = self.component(uow, seeds, loaded=loaded)
         if not view.inside:
-            return Effect((), (), linked=False, tasks_opened=0)
+            return NO_EFFECT
         nodes = view.nodes
         derived = graph.partition(
             [nodes[record_id] for record_id in sorted(view.inside)],
@@ -100,9 +121,12 @@ class Derivation:
             wanted[task.key] = task
         opened = self._sync_tasks(uow, view.inside, wanted, at=at)
         self._notify(uow, view, moved, at=at)
-        return Effect(tuple(sorted(view.inside)), tuple(sorted(moved)), linked=False, tasks_opened=opened)
+        linked = frozenset(i for members in derived.sets if len(members) > 1 for i in members)
+        return Effect(tuple(sorted(view.inside)), tuple(sorted(moved)), linked, tasks_opened=opened)
 
-    def component(self, uow: UnitOfWork, seeds: Iterable[int]) -> Component:
+    def component(
+        self, uow: UnitOfWork, seeds: Iterable[int], *, loaded: Mapping[int, StoredRecord] | None = None
+    ) -> Component:
         """
         The records reachable from the seeds by links and positive assertions, and what borders them.
 
@@ -113,9 +137,15 @@ class Derivation:
         edges: dict[tuple[int, int], Edge] = {}
         facts: dict[int, Fact] = {}
         records: dict[int, StoredRecord] = {}
+        loaded = loaded or {}
+
+        def load(record_ids: set[int]) -> None:
+            records.update({i: loaded[i] for i in record_ids & loaded.keys()})
+            records.update(uow.records.by_ids(record_ids - records.keys()))
+
         frontier = set(seeds)
         while frontier:
-            records.update(uow.records.by_ids(frontier - records.keys()))
+            load(frontier - records.keys())
             inside |= frontier
             reached: set[int] = set()
             for edge in uow.edges.touching(frontier):
@@ -132,7 +162,7 @@ class Derivation:
             reached |= {record.id for record in records.values() if record.key in ends}
             frontier = reached - inside
         outside = {i for pair in edges for i in pair} - records.keys()
-        records.update(uow.records.by_ids(outside))
+        load(outside)
         far = {key for fact in facts.values() for key in (fact.left, fact.right)} - {
             r.key for r in records.values()
         }

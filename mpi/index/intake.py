@@ -2,8 +2,8 @@
 Intake: one instruction from a message -> statements, facts and edges, then the derivation they call for.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
@@ -11,11 +11,11 @@ from mpi.errors import LinkConflict
 from mpi.identity.model import RecordKey, SourceRecord
 from mpi.identity.traits import normalise
 from mpi.index import golden
-from mpi.index.derivation import Derivation, Effect
+from mpi.index.derivation import NO_EFFECT, Derivation, Effect
 from mpi.index.euid import native_euid
 from mpi.index.events import Fact, FactKind, IdentifiersMerged, IdentityStated, Instruction, Nothing
 from mpi.index.graph import Edge
-from mpi.index.ports import UnitOfWork
+from mpi.index.ports import StoredRecord, UnitOfWork
 from mpi.matching.blocking import blocking_keys
 from mpi.matching.decision import Decision
 from mpi.matching.model import MatchModel
@@ -46,22 +46,15 @@ class Intake:
             case IdentifiersMerged():
                 return self._merge(uow, instruction, message_id=message_id, at=at)
             case Nothing():
-                return Effect((), (), linked=False, tasks_opened=0)
+                return NO_EFFECT
 
     def _state_identities(
         self, uow: UnitOfWork, statements: Sequence[SourceRecord], *, message_id: int, at: datetime
     ) -> Effect:
-        seeds: set[int] = set()
-        record_ids: list[int] = []
-        oversized: set[int] = set()
-        for statement in statements:
-            record_id, touched, truncated = self._state_one(uow, statement, message_id=message_id, at=at)
-            record_ids.append(record_id)
-            seeds |= touched
-            if truncated:
-                oversized.add(record_id)
-        for left, right in pairwise(statements):
-            self._assert_once(
+        stated = [self._state_one(uow, statement, message_id=message_id, at=at) for statement in statements]
+        seeds = {record_id for one in stated for record_id in one.seeds}
+        for (left, left_one), (right, right_one) in pairwise(zip(statements, stated, strict=True)):
+            new = self._assert_once(
                 uow,
                 FactKind.SOURCE_LINKED,
                 *sorted((left.key, right.key)),
@@ -70,29 +63,32 @@ class Intake:
                 message_id=message_id,
                 at=at,
             )
-        effect = self._derivation.recompute(uow, seeds, at=at, oversized=oversized)
-        linked = any(
-            len(uow.memberships.members(euid)) > 1 for euid in uow.memberships.current(record_ids).values()
+            seeds |= {left_one.record_id, right_one.record_id} if new else set()
+        # What one statement loaded, a later one of the same message may have changed since.
+        loaded = stated[0].loaded if len(stated) == 1 else {}
+        effect = self._derivation.recompute(
+            uow, seeds, at=at, oversized=[one.record_id for one in stated if one.oversized], loaded=loaded
         )
-        return replace(effect, records=tuple(record_ids), linked=linked, oversized_blocks=len(oversized))
+        return replace(
+            effect,
+            records=tuple(one.record_id for one in stated),
+            oversized_blocks=sum(one.oversized for one in stated),
+        )
 
     def _state_one(
         self, uow: UnitOfWork, statement: SourceRecord, *, message_id: int, at: datetime
-    ) -> tuple[int, set[int], bool]:
-        """Add one statement; return its record, the records whose sets may change, and whether a block overflowed."""
+    ) -> "_Stated":
+        """Add one statement, fold it in, and compare the record again if its traits changed."""
         known = uow.records.by_key(statement.key)
-        record_id = (
-            known.id
-            if known
-            else uow.records.add(statement.key, native_euid(self._euid_secret, statement.key))
-        )
+        euid = native_euid(self._euid_secret, statement.key)
+        record_id = known.id if known else uow.records.add(statement.key, euid)
         uow.records.add_statement(record_id, statement, message_id=message_id, recorded_at=at)
-        if known is None or known.first_event_time is None:
-            folded = golden.current([(0, statement)])
-        else:
+        was_stated = known is not None and known.first_event_time is not None
+        if was_stated:
             folded = golden.current([(s.id, s.statement) for s in uow.records.statements(record_id)])
+        else:
+            folded = golden.current([(0, statement)])
         traits = normalise(folded.demographics)
-        same_traits = known is not None and known.first_event_time is not None and known.traits == traits
         keys = blocking_keys(traits)
         uow.records.save_current(
             record_id,
@@ -101,12 +97,12 @@ class Intake:
             traits=traits,
             blocking_keys=keys,
         )
-        if same_traits and known is not None:
-            return (
-                record_id,
-                ({record_id} if known.first_event_time != folded.first_event_time else set()),
-                False,
-            )
+        record = StoredRecord(
+            record_id, statement.key, euid, folded.first_event_time, folded.demographics, traits
+        )
+        if known is not None and was_stated and known.traits == traits:
+            older = known.first_event_time != folded.first_event_time
+            return _Stated(record_id, frozenset({record_id} if older else ()), {record_id: record})
         before = {
             end
             for edge in uow.edges.touching([record_id])
@@ -120,7 +116,8 @@ class Intake:
             if (scored := score(self._model, traits, other.traits)).decision is not Decision.NON_LINK
         ]
         uow.edges.replace(record_id, edges)
-        return record_id, before | {record_id}, found.oversized_blocks > 0
+        loaded = {record_id: record, **{other.id: other for other in found.records}}
+        return _Stated(record_id, frozenset(before | {record_id}), loaded, found.oversized_blocks > 0)
 
     def _merge(self, uow: UnitOfWork, merged: IdentifiersMerged, *, message_id: int, at: datetime) -> Effect:
         survivor = RecordKey(merged.domain, merged.survivor.value)
@@ -145,7 +142,7 @@ class Intake:
             at=at,
         )
         ids = [records[survivor].id, records[subsumed].id]
-        return replace(self._derivation.recompute(uow, ids, at=at), records=tuple(ids), linked=True)
+        return replace(self._derivation.recompute(uow, ids, at=at), records=tuple(ids))
 
     def _subsumed_into(self, uow: UnitOfWork, survivor: RecordKey) -> set[RecordKey]:
         """Every identifier merged, directly or through others, into this one."""
@@ -170,7 +167,27 @@ class Intake:
         event_time: datetime,
         message_id: int,
         at: datetime,
-    ) -> None:
+    ) -> bool:
+        """Add the fact unless it stands already; return whether it is new."""
         standing = uow.facts.standing((left,))
-        if not any(fact.kind is kind and (fact.left, fact.right) == (left, right) for fact in standing):
-            uow.facts.add(Fact(0, kind, left, right, actor, event_time, at, message_id=message_id))
+        if any(fact.kind is kind and (fact.left, fact.right) == (left, right) for fact in standing):
+            return False
+        uow.facts.add(Fact(0, kind, left, right, actor, event_time, at, message_id=message_id))
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """
+    One statement taken in.
+
+    Args:
+        seeds: records whose sets may change.
+        loaded: records read on the way, as they stand.
+        oversized: a blocking key was too common to open.
+    """
+
+    record_id: int
+    seeds: frozenset[int]
+    loaded: Mapping[int, StoredRecord]
+    oversized: bool = False

@@ -28,7 +28,7 @@ from mpi.identity.traits import normalise
 from mpi.index import graph
 from mpi.index.answers import Answers, Candidate, EnterpriseRecord
 from mpi.index.audit import AuditEvent
-from mpi.index.derivation import Component, Derivation, Effect
+from mpi.index.derivation import NO_EFFECT, Component, Derivation, Effect
 from mpi.index.events import (
     Envelope,
     Fact,
@@ -44,7 +44,7 @@ from mpi.index.intake import Intake
 from mpi.index.parties import Directory
 from mpi.index.ports import Clock, Store, StoredMessage, StoredRecord, UnitOfWork
 from mpi.index.resolution import Identity, Resolution
-from mpi.index.review import LIVE_STATES, Task, TaskState, Verdict, check_transition, state_after
+from mpi.index.review import LIVE_STATES, Task, TaskKind, TaskState, Verdict, check_transition, state_after
 from mpi.matching.model import MatchModel
 from mpi.matching.online import ScoredPair, score
 
@@ -163,7 +163,7 @@ class Registry:
             message_id = uow.inbox.add(
                 envelope, received_at=now, state=MessageState.APPLIED, replay_of=replay_of, original=original
             )
-            effect = Effect((), (), linked=False, tasks_opened=0)
+            effect = NO_EFFECT
             if instruction is not None:
                 try:
                     with uow.savepoint():
@@ -350,7 +350,7 @@ class Registry:
             check_transition(task.state, target)
             records = uow.records.by_ids({task.key.left_id, task.key.right_id})
             fact_id = None
-            if verdict is not Verdict.UNDECIDED:
+            if verdict is not Verdict.UNDECIDED and task.key.kind is not TaskKind.OVERSIZED_BLOCK:
                 left, right = sorted(record.key for record in records.values())
                 kind = FactKind.SAME if verdict is Verdict.SAME else FactKind.DIFFERENT
                 fact_id = self._decide_pair(uow, kind, left, right, actor=actor, reason=reason, at=now)
@@ -532,7 +532,7 @@ def _receipt(
         state,
         message_id,
         error=problem,
-        linked=effect.linked,
+        linked=bool(effect.linked & set(effect.records)),
         tasks_opened=effect.tasks_opened,
         warnings=warnings,
     )

@@ -100,14 +100,15 @@ def state_after(kind: TaskKind, verdict: Verdict) -> TaskState:
     """
     The state a verdict leads to.
 
-    A duplicate confirmed by a person still waits for its site to merge it; the engine closes
-    it when only one of the two is left active.
+    Some answers are not the end: a duplicate confirmed by a person waits for its site to merge
+    it, and two records declared different wait for the source that merged them to correct it.
+    The engine closes both when the data change.
     """
-    if verdict is Verdict.UNDECIDED:
-        return TaskState.WAITING
-    if kind is TaskKind.DUPLICATE_IN_DOMAIN and verdict is Verdict.SAME:
-        return TaskState.WAITING
-    return TaskState.DECIDED
+    waits_for_a_site = (kind, verdict) in {
+        (TaskKind.DUPLICATE_IN_DOMAIN, Verdict.SAME),
+        (TaskKind.CONFLICT, Verdict.DIFFERENT),
+    }
+    return TaskState.WAITING if verdict is Verdict.UNDECIDED or waits_for_a_site else TaskState.DECIDED
 
 
 def check_transition(current: TaskState, target: TaskState) -> None:

@@ -77,14 +77,19 @@ class SqlEdges:
         self._session = session
 
     def replace(self, record_id: int, edges: Sequence[Edge]) -> None:
-        self._session.change(_DELETE_EDGES, {"record_id": record_id})
+        if self._session.unnamed.others("edge", (record_id,)):
+            self._session.change(_DELETE_EDGES, {"record_id": record_id})
         if edges:
+            self._session.unnamed.named(
+                "edge", (end for edge in edges for end in (edge.left_id, edge.right_id))
+            )
             self._session.change(_INSERT_EDGE, [_edge_row(edge) for edge in edges])
 
     def touching(self, record_ids: Collection[int]) -> list[Edge]:
-        if not record_ids:
+        asked = self._session.unnamed.others("edge", record_ids)
+        if not asked:
             return []
-        return [_edge(row) for row in self._session.rows(_EDGES_TOUCHING, {"ids": record_ids})]
+        return [_edge(row) for row in self._session.rows(_EDGES_TOUCHING, {"ids": asked})]
 
 
 def _edge_row(edge: Edge) -> dict[str, Any]:
@@ -187,9 +192,10 @@ class SqlMemberships:
         self._session = session
 
     def current(self, record_ids: Collection[int]) -> dict[int, str]:
-        if not record_ids:
+        asked = self._session.unnamed.others("membership", record_ids)
+        if not asked:
             return {}
-        return {row[0]: row[1] for row in self._session.rows(_CURRENT, {"ids": record_ids})}
+        return {row[0]: row[1] for row in self._session.rows(_CURRENT, {"ids": asked})}
 
     def members(self, euid: str, *, as_of: datetime | None = None) -> list[int]:
         if as_of is None:
@@ -205,8 +211,11 @@ class SqlMemberships:
 
     def move(self, record_id: int, euid: str, *, at: datetime) -> None:
         """A clock that went back would make two memberships at once: the later instant holds."""
-        ended = self._session.first(_END_CURRENT, {"of_record": record_id, "at": at})
-        begins = ended[0] if ended else at
+        begins = at
+        if self._session.unnamed.others("membership", (record_id,)):
+            ended = self._session.first(_END_CURRENT, {"of_record": record_id, "at": at})
+            begins = ended[0] if ended else at
+        self._session.unnamed.named("membership", (record_id,))
         self._session.insert(
             _INSERT_MEMBERSHIP, {"record_id": record_id, "euid": euid, "valid_from": begins, "valid_to": None}
         )

@@ -151,7 +151,7 @@ class SqlRecords:
         return [row[0] for row in self._session.rows(_ALL_IDS)]
 
     def add(self, key: RecordKey, native_euid: str) -> int:
-        return self._session.insert(
+        record_id = self._session.insert(
             _INSERT,
             {
                 "domain": key.domain,
@@ -163,6 +163,8 @@ class SqlRecords:
                 "demographics": {},
             },
         )
+        self._session.unnamed.created(record_id)
+        return record_id
 
     def add_statement(
         self, record_id: int, statement: SourceRecord, *, message_id: int, recorded_at: datetime
@@ -209,7 +211,10 @@ class SqlRecords:
         if not self._session.change(_SAVE, fold):
             raise LookupError("no such record")
         wanted = set(blocking_keys)
-        held = {row[0] for row in self._session.rows(_KEYS_OF, {"record_id": record_id})}
+        held: set[int] = set()
+        if self._session.unnamed.others("key", (record_id,)):
+            held = {row[0] for row in self._session.rows(_KEYS_OF, {"record_id": record_id})}
+        self._session.unnamed.named("key", (record_id,))
         if gone := sorted(held - wanted):
             self._session.change(_DELETE_KEY, [{"of_record": record_id, "of_key": key} for key in gone])
         if new := sorted(wanted - held):

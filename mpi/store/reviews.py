@@ -41,11 +41,13 @@ class SqlReviews:
         return _task(row) if row else None
 
     def touching(self, record_ids: Collection[int]) -> list[Task]:
-        if not record_ids:
+        asked = self._session.unnamed.others("task", record_ids)
+        if not asked:
             return []
-        return [_task(row) for row in self._session.rows(_TOUCHING, {"ids": record_ids})]
+        return [_task(row) for row in self._session.rows(_TOUCHING, {"ids": asked})]
 
     def open(self, wanted: WantedTask, *, at: datetime) -> int:
+        self._session.unnamed.named("task", (wanted.key.left_id, wanted.key.right_id))
         return self._session.insert(
             _INSERT,
             {

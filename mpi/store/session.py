@@ -5,7 +5,7 @@ A repository runs statements through `Session` and never sees the driver.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -43,6 +43,39 @@ def _failure(error: Exception) -> Exception:
     return StoreError(f"the store failed: {code or type(told).__name__}")
 
 
+class Unnamed:
+    """
+    Records this transaction created, and which tables cannot name them yet.
+
+    A new record has no edge, key, membership or task until this same transaction writes one, so
+    nobody needs to look for them: most first messages are of new records.
+    """
+
+    KINDS = ("edge", "key", "membership", "task")
+
+    def __init__(self) -> None:
+        self._by_kind: dict[str, set[int]] = {kind: set() for kind in self.KINDS}
+
+    def created(self, record_id: int) -> None:
+        """A record was inserted."""
+        for known in self._by_kind.values():
+            known.add(record_id)
+
+    def named(self, kind: str, record_ids: Iterable[int]) -> None:
+        """A row of that kind now names these records."""
+        self._by_kind[kind].difference_update(record_ids)
+
+    def others(self, kind: str, record_ids: Collection[int]) -> Collection[int]:
+        """Those of the records that rows of that kind may name."""
+        unnamed = self._by_kind[kind]
+        return [record_id for record_id in record_ids if record_id not in unnamed] if unnamed else record_ids
+
+    def forget(self) -> None:
+        """A savepoint was rolled back: assume nothing."""
+        for known in self._by_kind.values():
+            known.clear()
+
+
 class Session:
     """
     A transaction that has begun.
@@ -56,6 +89,7 @@ class Session:
         self._writes = writes
         self._over = False
         self._failed = False
+        self.unnamed = Unnamed()
         self.undone = 0
         """How many savepoints were rolled back: what was remembered of the database may be gone."""
 
@@ -91,6 +125,7 @@ class Session:
                 self._run(nested.rollback)
             self._failed = failed_before
             self.undone += 1
+            self.unnamed.forget()
             raise
 
     def commit(self) -> None:

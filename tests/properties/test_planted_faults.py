@@ -95,8 +95,8 @@ def obsolete_tasks_stay(monkeypatch):
 def component_stops_short(monkeypatch):
     true_component = derivation.Derivation.component
 
-    def component(self, uow, seeds):
-        view = true_component(self, uow, seeds)
+    def component(self, uow, seeds, **more):
+        view = true_component(self, uow, seeds, **more)
         return derivation.Component(set(seeds), view.records, view.edges, view.facts)
 
     monkeypatch.setattr(derivation.Derivation, "component", component)

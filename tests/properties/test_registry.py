@@ -130,6 +130,7 @@ def test_a_verdict_withdrawn_leaves_no_trace(sequences, order, data):
         note(str(conflict))
         assert world.snapshot() == before
         return
+    assert decided.fact_id is not None
     world.registry.withdraw(decided.fact_id, actor="user:anne")
 
     assert world.snapshot() == before

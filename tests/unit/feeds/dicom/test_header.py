@@ -139,7 +139,7 @@ def nested(depth: int) -> bytes:
 
 def test_endless_nesting_is_unreadable() -> None:
     with pytest.raises(
-        UnreadableMessage, match="nested too deeply|broken data set"
+        UnreadableMessage, match=r"nested too deeply|broken data set"
     ):  # whichever limit is met first
         read_header(raw_file(nested(2000)))
 
