@@ -5,7 +5,6 @@ Fit the default model on one synthetic federation and judge it on another.
 
 The judging federation differs in seed, in rates and in the operators of error. Takes about a minute.
 """
-# ruff: noqa: T201
 
 import argparse
 import json
