@@ -112,6 +112,7 @@ def demo(
     """The main job, end to end, on a synthetic federation of four sites."""
     from mpi.demo import run_demo
 
+    logs.configure("ERROR")
     run_demo(
         persons=persons,
         seed=seed,

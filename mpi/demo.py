@@ -229,24 +229,24 @@ class Measured:
 
 
 def measure(service: Service, federation: Federation) -> tuple[dict[RecordKey, str], Measured]:
-    """Where each record is, and the links against the truth. Merged duplicates count as links."""
+    """
+    Where each record is, and the links against the truth. Merged duplicates count as links.
+
+    A task asks about two enterprise records: every true pair across them counts as sent to review.
+    """
     domain_of = {a.namespace: a.universal_id for a in federation.authorities}
     person_of = {RecordKey(domain_of[r.site], r.local_id): r.person_id for r in federation.records}
     with service.store.read() as uow:
         records = uow.records.by_keys(person_of)
         euids = uow.memberships.current([record.id for record in records.values()])
-        key_of = {record.id: key for key, record in records.items()}
-        asked = {
-            frozenset((key_of[task.key.left_id], key_of[task.key.right_id]))
-            for task in uow.reviews.page(states=LIVE_STATES, limit=1_000_000)
-            if task.key.left_id in key_of and task.key.right_id in key_of
-        }
+        tasks = uow.reviews.page(states=LIVE_STATES, limit=1_000_000)
+        asked = {frozenset((euids.get(t.key.left_id, ""), euids.get(t.key.right_id, ""))) for t in tasks}
     euid_of = {key: euids[record.id] for key, record in records.items()}
     known = {key: person for key, person in person_of.items() if key in euid_of}
     true_pairs = set(_pairs(known))
     linked = set(_pairs(euid_of))
     right = linked & true_pairs
-    reviewed = (asked & true_pairs) - linked
+    reviewed = [pair for pair in true_pairs - linked if frozenset(euid_of[key] for key in pair) in asked]
     return euid_of, Measured(len(true_pairs), len(linked), len(right), len(reviewed))
 
 
