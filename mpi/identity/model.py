@@ -150,22 +150,11 @@ class Demographics:
 
     def to_json(self) -> dict[str, Any]:
         """Return only what is stated, in JSON types."""
-        out: dict[str, Any] = {}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if value in (None, "", (), frozenset()):
-                continue
-            if item.name == "names":
-                value = [
-                    {f.name: str(v) for f in fields(name) if (v := getattr(name, f.name))} for name in value
-                ]
-            elif item.name == "birth_date":
-                value = str(value)
-            elif isinstance(value, tuple):
-                value = list(value)
-            elif isinstance(value, frozenset):
-                value = sorted(value)
-            out[item.name] = value
+        out = plain_fields(self, absent=(None, "", (), frozenset()))
+        if self.names:
+            out["names"] = [
+                {f.name: str(v) for f in fields(name) if (v := getattr(name, f.name))} for name in self.names
+            ]
         return out
 
     @classmethod
@@ -184,6 +173,23 @@ class Demographics:
         if "deleted" in values:
             values["deleted"] = frozenset(values["deleted"])
         return cls(**values)
+
+
+def plain_fields(item: Any, *, absent: tuple[object, ...]) -> dict[str, Any]:
+    """The fields of a frozen value that are not absent, in JSON types: dates as text, tuples and sets as lists."""
+    out: dict[str, Any] = {}
+    for each in fields(item):
+        value = getattr(item, each.name)
+        if value in absent:
+            continue
+        if isinstance(value, PartialDate):
+            value = str(value)
+        elif isinstance(value, tuple):
+            value = list(value)
+        elif isinstance(value, frozenset):
+            value = sorted(value)
+        out[each.name] = value
+    return out
 
 
 class Witness(StrEnum):

@@ -7,7 +7,7 @@ placeholder is a missing value: agreeing on INCONNU is agreeing on nothing.
 
 import re
 import unicodedata
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from mpi.identity.ins import (
     IdentityStatus,
     status_from_pid_32,
 )
-from mpi.identity.model import Demographics, NameUse, PartialDate
+from mpi.identity.model import Demographics, NameUse, PartialDate, plain_fields
 
 MAX_TRAIT_LENGTH = 256
 """Longer text is cut before it is compared: nobody's name is that long, and distances are quadratic."""
@@ -252,19 +252,7 @@ class Traits:
 
     def to_json(self) -> dict[str, Any]:
         """Only what is present, in JSON types."""
-        out: dict[str, Any] = {}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if value in (None, "", (), frozenset(), False):
-                continue
-            if item.name == "birth_date":
-                value = str(value)
-            elif isinstance(value, tuple):
-                value = list(value)
-            elif isinstance(value, frozenset):
-                value = sorted(value)
-            out[item.name] = value
-        return out
+        return plain_fields(self, absent=(None, "", (), frozenset(), False))
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
