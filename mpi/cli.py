@@ -135,11 +135,7 @@ def serve(config: Config = None) -> None:
     settings = _settings(config)
     for key in settings.not_served_yet():
         err.print(f"mpi: {key} is set, and this version does not act on it yet", markup=False)
-    try:
-        serve_until_stopped(settings)
-    except OSError as error:
-        err.print(f"mpi: cannot listen: {error.strerror or error}", markup=False)
-        raise typer.Exit(1) from None
+    serve_until_stopped(settings)
 
 
 @app.command()

@@ -7,6 +7,7 @@ questions through MLLP and HTTP, and the figures are measured against the genera
 
 import locale
 import shutil
+import signal
 import threading
 import time
 from collections import Counter, defaultdict
@@ -60,9 +61,9 @@ TEXTS = {
         "disagree": "ATTENTION : les réponses diffèrent de la vérité",
         "nobody": "aucune autre identité",
         "serving": "L'index est en service. Ctrl-C pour arrêter.",
-        "open": "À ouvrir : {url}/docs (identifiant : demo, mot de passe à usage de cette démonstration ci-dessous)",
-        "key": "clé d'API de cette démonstration",
-        "try": "À essayer",
+        "open": "À ouvrir : {url}/docs (identifiant : demo, mot de passe : la clé ci-dessous)",
+        "key": "clé d'API de cette démonstration :",
+        "try": "À essayer :",
         "mllp_at": "Écoute MLLP sur {host}:{port}.",
     },
     "en": {
@@ -92,9 +93,9 @@ TEXTS = {
         "disagree": "WARNING: the answers differ from the truth",
         "nobody": "no other identity",
         "serving": "The index is serving. Ctrl-C stops it.",
-        "open": "Open {url}/docs (user: demo, password for this demonstration only below)",
-        "key": "API key of this demonstration",
-        "try": "Try",
+        "open": "Open {url}/docs (user: demo, password: the key below)",
+        "key": "API key of this demonstration:",
+        "try": "Try:",
         "mllp_at": "MLLP listener on {host}:{port}.",
     },
 }
@@ -135,7 +136,7 @@ def run_demo(
             feed(service, federation, folder, progress, text)
             seconds = time.perf_counter() - started
             progress.stop()
-            secret = create_key(service.store, name="demo", role=Role.PORTAL, domains=[], clock=now)
+            secret = create_key(service.store, name="demo", role=Role.LEAD, domains=[], clock=now)
             _summary(service, federation, seconds, text, out)
             _question(service, federation, secret, text, out)
             if serve:
@@ -373,17 +374,18 @@ def _serve(service: Service, secret: str, text: dict[str, str], out: Console) ->
     out.print()
     out.print(text["serving"], style="bold")
     out.print(f"  {text['open'].format(url=url)}", markup=False, highlight=False)
-    out.print(f"  {text['key']}: {secret}", markup=False, highlight=False)
+    out.print(f"  {text['key']} {secret}", markup=False, highlight=False)
     out.print(
         f"  {text['mllp_at'].format(host=service.settings.mllp.host, port=service.mllp_port)}",
         highlight=False,
     )
     out.print(
-        f"  {text['try']}: curl -H 'Authorization: Bearer {secret}' {url}/api/v1/reviews",
+        f"  {text['try']} curl -H 'Authorization: Bearer {secret}' {url}/api/v1/reviews",
         markup=False,
         highlight=False,
     )
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        out.print()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+    out.print()

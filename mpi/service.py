@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import uvicorn
 
 from mpi.api.app import create_app
+from mpi.errors import SettingsError
 from mpi.feeds import mllp
 from mpi.feeds.hl7v2.handler import Hl7Handler
 from mpi.index.registry import Registry
@@ -53,7 +55,18 @@ class Service:
         self._stop = asyncio.Event()
 
     async def run(self, started: threading.Event | None = None) -> None:
-        """Serve until `stop`; then finish what is in flight and close the store."""
+        """
+        Serve until `stop`; then finish what is in flight and close the store.
+
+        Raises:
+            SettingsError: an address cannot be listened on.
+        """
+        try:
+            await self._serve(started)
+        finally:
+            self.store.close()
+
+    async def _serve(self, started: threading.Event | None) -> None:
         limits = mllp.Limits(
             max_message_bytes=self.settings.mllp.max_message_bytes,
             frame_timeout_seconds=self.settings.mllp.frame_timeout_seconds,
@@ -71,18 +84,27 @@ class Service:
             lifespan="on",
         )
         http = _HttpServer(config)
-        listener = await mllp.serve(
-            self.hl7.handle, self.settings.mllp.host, self.settings.mllp.port, limits=limits, executor=workers
-        )
-        serving = asyncio.create_task(http.serve())
+        http_socket = _listen(self.settings.http.host, self.settings.http.port)
+        try:
+            listener = await mllp.serve(
+                self.hl7.handle,
+                self.settings.mllp.host,
+                self.settings.mllp.port,
+                limits=limits,
+                executor=workers,
+            )
+        except OSError as error:
+            http_socket.close()
+            raise _cannot_listen(self.settings.mllp.host, self.settings.mllp.port, error) from None
+        serving = asyncio.create_task(http.serve(sockets=[http_socket]))
         try:
             while not http.started:
                 if serving.done():
                     serving.result()
-                    raise OSError("the HTTP server did not start")
+                    raise SettingsError("the HTTP server did not start")
                 await asyncio.sleep(0.01)
             self.mllp_port = listener.port
-            self.http_port = http.servers[0].sockets[0].getsockname()[1]
+            self.http_port = http_socket.getsockname()[1]
             _log.info("service.started", extra={"http_port": self.http_port, "mllp_port": self.mllp_port})
             if started is not None:
                 started.set()
@@ -94,12 +116,33 @@ class Service:
             http.should_exit = True
             await serving
             workers.shutdown()
-            self.store.close()
             _log.info("service.stopped")
 
     def stop(self) -> None:
         """Ask `run` to end. Call it from the event loop's own thread."""
         self._stop.set()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """
+    A bound socket.
+
+    Raises:
+        SettingsError: the address is taken, or is not one of this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # The protocol is named: asyncio turns Nagle's algorithm off only on sockets that say they are TCP.
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        raise _cannot_listen(host, port, error) from None
+    return bound
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> SettingsError:
+    return SettingsError(f"cannot listen on {host}:{port}: {(error.strerror or 'no such address').lower()}")
 
 
 def serve(settings: Settings) -> None:

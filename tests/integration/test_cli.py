@@ -1,6 +1,7 @@
 """`mpi ...` as its user types it: status, words, and what is left in the store."""
 
 import json
+import socket
 import subprocess
 import sys
 
@@ -193,3 +194,15 @@ def test_the_demonstration_ends_with_both_answers_right(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "both answers agree with the truth" in done.stdout
     assert "precision of links" in done.stdout
+
+
+def test_an_address_that_is_taken_is_named(index, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = index.config.read_text(encoding="utf-8").replace("[mllp]\nport = 0", f"[mllp]\nport = {port}")
+        index.config.write_text(config, encoding="utf-8")
+        done = index.mpi("serve", check=False)
+
+    assert done.returncode == 2
+    assert f"127.0.0.1:{port}" in done.stderr
+    assert "Traceback" not in done.stderr
