@@ -19,7 +19,9 @@ from rich.table import Table
 
 from mpi import logs
 from mpi.errors import FeedError, MpiError, SettingsError
+from mpi.identity.ins import NEVER_ANSWERED
 from mpi.index.events import MessageState
+from mpi.index.ports import StoredRecord
 from mpi.index.registry import Registry
 from mpi.index.review import LIVE_STATES, TaskState, Verdict
 from mpi.matching.explain import explain
@@ -49,13 +51,15 @@ Config = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Language = Annotated[Literal["fr", "en"], typer.Option("--lang", help="Language of explanations.")]
 
+_PROTECTED = "identité protégée / protected identity"
+
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
 
 
 def main() -> None:
     """Run a command; errors of ours become one line and an exit status."""
-    logs.configure("WARNING")
+    logs.configure("ERROR")
     try:
         app()
     except MpiError as error:
@@ -147,7 +151,7 @@ def ingest(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Feed files to the index, through the same registry as live feeds."""
+    """Feed files to the index, through the same registry as live feeds. Fails when nothing was taken."""
     from mpi.feeds.dicom.ingest import walk_files
     from mpi.feeds.hl7v2.handler import Hl7Handler
     from mpi.ingestion import ingest as ingest_files
@@ -169,6 +173,7 @@ def ingest(
         {"file": file, "place": place, "problem": problem, "messages": count}
         for (file, place, problem), count in sorted(result.reasons.items())
     ]
+    warnings = [{"warning": text, "messages": count} for text, count in sorted(result.warnings.items())]
     document = {
         "files": result.files,
         "messages": result.messages,
@@ -176,23 +181,26 @@ def ingest(
         **{state.value: result.states.get(state, 0) for state in MessageState},
         "linked": result.linked,
         "sent_to_review": result.tasks,
+        "with_warnings": result.warned,
         "reasons": reasons,
+        "warnings": warnings,
     }
 
     def show() -> None:
         table = Table(show_header=False, box=None)
         for name, value in document.items():
-            if name != "reasons":
+            if not isinstance(value, list):
                 table.add_row(name.replace("_", " "), str(value))
         out.print(table)
-        for reason in reasons:
-            out.print(
-                f"{reason['file']}: {reason['place']}: {reason['problem']} ({reason['messages']})",
-                markup=False,
-                highlight=False,
-            )
+        lines = [
+            (*(part for part in key if part), count) for key, count in sorted(result.reasons.items())
+        ] + [("warning", text, count) for text, count in sorted(result.warnings.items())]
+        for *parts, count in lines:
+            out.print(f"{': '.join(map(str, parts))} ({count})", markup=False, highlight=False)
 
     _print(json, document, show)
+    if result.is_failure:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -319,30 +327,34 @@ def queue_show(
     with _registry(config) as (_store, registry):
         view = registry.review(task_id, actor="user:terminal")
         names = {d.key: d.authority.namespace for d in registry.directory.domains}
-    sides = [record.traits.to_json() for record in (view.left, view.right)]
-    evidence = explain(view.score, lang)
+    left, right = (_side(record, names.get(record.key.domain)) for record in (view.left, view.right))
+    hides = left["protected"] or right["protected"]
+    evidence = [] if hides else explain(view.score, lang)
     document = {
         "id": view.task.id,
         "kind": view.task.key.kind,
         "state": view.task.state,
         "reason": view.task.reason,
         "version": view.task.version,
-        "left": {"domain": names.get(view.left.key.domain), "id": view.left.key.value, **sides[0]},
-        "right": {"domain": names.get(view.right.key.domain), "id": view.right.key.value, **sides[1]},
+        "left": left,
+        "right": right,
         "evidence": evidence,
         "probability": view.score.probability,
     }
 
     def show() -> None:
+        task = view.task
         out.print(
-            f"task {view.task.id}  {view.task.key.kind}  {view.task.state}  {view.task.reason}", markup=False
+            f"task {task.id}  version {task.version}  {task.key.kind}  {task.state}  {task.reason}",
+            markup=False,
         )
         table = Table("", "left", "right")
-        left, right = document["left"], document["right"]
-        assert isinstance(left, dict)
-        assert isinstance(right, dict)
         for trait in dict.fromkeys((*left, *right)):
+            if trait == "protected":
+                continue
             table.add_row(trait, _plain(left.get(trait)), _plain(right.get(trait)))
+        if hides:
+            table.add_row("", *(_PROTECTED if side["protected"] else "" for side in (left, right)))
         out.print(table)
         for sentence in evidence:
             out.print(f"  {sentence}", markup=False, highlight=False)
@@ -356,12 +368,17 @@ def queue_decide(
     verdict: Annotated[Verdict, typer.Argument(help="same, different or undecided.")],
     reviewer: Annotated[str, typer.Option(help="Who decides; kept in the audit trail.")],
     reason: Annotated[str, typer.Option(help="Why, in a few words.")] = "",
+    version: Annotated[
+        int | None,
+        typer.Option(help="Version that was read, as `queue show` prints it; refused when it has passed."),
+    ] = None,
     config: Config = None,
     json: Json = False,
 ) -> None:
     """Decide a task. The verdict is a fact: it outlives every re-scoring, and `queue undo` withdraws it."""
     with _registry(config) as (_store, registry):
-        version = registry.review(task_id, actor=f"user:{reviewer}").task.version
+        if version is None:
+            version = registry.review(task_id, actor=f"user:{reviewer}").task.version
         task = registry.decide(task_id, verdict, reviewer=reviewer, version=version, reason=reason)
     document = {"id": task.id, "state": task.state, "fact": task.fact_id}
     _print(
@@ -406,11 +423,13 @@ def inbox_list(
             "state": m.state,
             "place": m.place,
             "problem": m.problem,
+            "warnings": list(m.warnings),
             "received": m.received_at,
         }
         for m in messages
     ]
-    _print(json, document, lambda: out.print(_table(document) if document else "no messages"))
+    counted = [{**row, "warnings": len(m.warnings)} for row, m in zip(document, messages, strict=True)]
+    _print(json, document, lambda: out.print(_table(counted) if counted else "no messages"))
 
 
 @inbox_app.command("counts")
@@ -431,10 +450,13 @@ def inbox_show(
 ) -> None:
     """Print one message as it was received. It holds a patient's data: mind where you print it."""
     with _registry(config) as (_store, registry):
-        message = registry.message(message_id)
+        message = registry.message(message_id, actor="user:terminal")
     out.print(
-        f"message {message.id}  {message.envelope.event}  {message.state}  {message.place}  {message.problem}"
+        f"message {message.id}  {message.envelope.event}  {message.state}  {message.place}  {message.problem}",
+        markup=False,
     )
+    for warning in message.warnings:
+        out.print(f"warning: {warning}", markup=False, highlight=False)
     print(message.envelope.raw.decode("latin-1").replace("\r", "\n"))
 
 
@@ -465,6 +487,13 @@ def audit_verify(config: Config = None) -> None:
         err.print(f"mpi: the audit chain is broken at event {broken}")
         raise typer.Exit(1)
     out.print("the audit chain holds")
+
+
+def _side(record: StoredRecord, domain: str | None) -> dict[str, Any]:
+    """One record of a task; a protected identity shows nothing but that it is one."""
+    protected = bool(record.traits.attributes & NEVER_ANSWERED)
+    traits = {} if protected else record.traits.to_json()
+    return {"domain": domain, "id": record.key.value, "protected": protected, **traits}
 
 
 def _plain(value: Any) -> str:

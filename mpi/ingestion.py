@@ -9,11 +9,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mpi.errors import UnreadableMessage
+from mpi.feeds.dicom.header import FILE
 from mpi.feeds.dicom.ingest import ingest_dicom, walk_files
 from mpi.feeds.hl7v2.batch import looks_like_hl7, split_messages
 from mpi.feeds.hl7v2.handler import Hl7Handler
-from mpi.index.events import MessageState, Receipt
+from mpi.index.events import Envelope, Instruction, MessageState, Receipt
 from mpi.index.registry import Registry
+
+_NOT_DICOM = "not a DICOM file"
+_NEITHER = "neither HL7 v2 nor DICOM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,9 @@ class Ingested:
         files: how many files were opened; each is a DICOM file or holds one or more HL7 messages.
         states: messages by the state they reached. Their sum is `messages`.
         repeated: DICOM files that repeat a patient and study already handed over in this run.
-        reasons: how many messages each (file, place, problem) stopped.
+        reasons: how many messages each (file, place, problem) stopped. The place may be empty.
+        warned: messages of which something was tolerated, whatever state they reached.
+        warnings: in how many messages each thing was tolerated.
     """
 
     files: int = 0
@@ -35,6 +42,14 @@ class Ingested:
     linked: int = 0
     tasks: int = 0
     reasons: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    warned: int = 0
+    warnings: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether messages came and none of them was taken, now or before."""
+        taken = self.states.get(MessageState.APPLIED, 0) + self.states.get(MessageState.DUPLICATE, 0)
+        return self.messages > 0 and taken + self.repeated == 0
 
 
 def ingest(
@@ -57,13 +72,16 @@ def ingest(
     """
     states: Counter[MessageState] = Counter()
     reasons: Counter[tuple[str, str, str]] = Counter()
-    files = linked = tasks = repeated = 0
+    warnings: Counter[str] = Counter()
+    files = linked = tasks = repeated = warned = 0
 
     def count(path: Path, receipt: Receipt) -> None:
-        nonlocal linked, tasks
+        nonlocal linked, tasks, warned
         states[receipt.state] += 1
         linked += receipt.linked
         tasks += receipt.tasks_opened
+        warned += bool(receipt.warnings)
+        warnings.update(set(receipt.warnings))
         if receipt.error is not None:
             place = getattr(receipt.error, "place", "")
             reasons[path.name, place, getattr(receipt.error, "problem", str(receipt.error))] += 1
@@ -89,7 +107,7 @@ def ingest(
             count(path, receipt)
         on_file(path)
 
-    ingest_dicom(registry, registry.directory, headers, source_name, on_result)
+    ingest_dicom(_AfterHl7(registry), registry.directory, headers, source_name, on_result)
     return Ingested(
         files=files + len(headers),
         messages=sum(states.values()),
@@ -98,4 +116,26 @@ def ingest(
         linked=linked,
         tasks=tasks,
         reasons=dict(reasons),
+        warned=warned,
+        warnings=dict(warnings),
     )
+
+
+class _AfterHl7:
+    """Receives what the DICOM feed reads of files that are not HL7: what is no DICOM either is called so."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def receive(
+        self, envelope: Envelope, read: Callable[[], Instruction], reply: Callable[[Receipt], bytes], /
+    ) -> Receipt:
+        def read_or_say_neither() -> Instruction:
+            try:
+                return read()
+            except UnreadableMessage as error:
+                if (error.place, error.problem) != (FILE, _NOT_DICOM):
+                    raise
+                raise UnreadableMessage(FILE, _NEITHER) from None
+
+        return self._registry.receive(envelope, read_or_say_neither, reply)

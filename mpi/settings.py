@@ -5,10 +5,23 @@ Built by entry points only (`cli`, `create_app`), and passed down. Thresholds an
 settings: they belong to the match model.
 """
 
+import json
+import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,6 +33,42 @@ from mpi.errors import SettingsError, UnknownAuthority
 from mpi.identity.domains import Domains
 from mpi.identity.model import AssigningAuthority
 from mpi.index.parties import Consumer, Directory, PatientIdentitySource
+
+_PREFIX = "MPI_"
+_NESTING = "__"
+_DELIMITERS = frozenset("^&|~\\")
+_OID = re.compile(r"(?:[01]\.(?:0|[1-3]?[1-9]|[123]0)|2\.(?:0|[1-9]\d*))(?:\.(?:0|[1-9]\d*))*", re.ASCII)
+_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/]+):(\d{1,5})", re.ASCII)
+
+
+def _transmissible(text: str) -> str:
+    """A component of an HL7 identifier: what would not come back as it was sent is refused."""
+    if not text or text != text.strip() or not text.isprintable() or _DELIMITERS & set(text):
+        raise PydanticCustomError(
+            "transmissible",
+            "must not be empty, begin or end with a space, or hold ^ & | ~ \\ or a control character",
+        )
+    return text
+
+
+def _oid(text: str) -> str:
+    """An object identifier in dotted digits (ISO/IEC 8824-1)."""
+    if not _OID.fullmatch(text):
+        raise PydanticCustomError("oid", "must be an OID: dotted numbers, such as 2.999.1")
+    return text
+
+
+def _address(text: str) -> str:
+    """`host:port`, or nothing."""
+    found = _ADDRESS.fullmatch(text)
+    if text and not (found and 1 <= int(found[1]) <= 65535):
+        raise PydanticCustomError("address", "must be host:port, such as 127.0.0.1:2600")
+    return text
+
+
+Transmissible = Annotated[str, AfterValidator(_transmissible)]
+Oid = Annotated[str, AfterValidator(_oid)]
+Address = Annotated[str, AfterValidator(_address)]
 
 
 class _Section(BaseModel):
@@ -56,14 +105,19 @@ class MllpSettings(ListenSettings):
 
 
 class AuthoritySettings(_Section):
-    namespace: str = Field("MPI", description="Namespace (CX-4.1) of enterprise identifiers")
-    oid: str = Field("2.999.1", description="OID (CX-4.2) of enterprise identifiers")
+    namespace: Transmissible = Field("MPI", description="Namespace (CX-4.1) of enterprise identifiers")
+    oid: Oid = Field("2.999.1", description="OID (CX-4.2) of enterprise identifiers")
 
 
 class DomainSettings(_Section):
-    namespace: str = Field(description="CX-4.1, and IssuerOfPatientID in DICOM")
-    oid: str = Field(description="CX-4.2; CX-4.3 is ISO unless `type` says otherwise")
-    type: str = Field("ISO", description="CX-4.3: ISO, DNS, UUID, L, M or N")
+    type: Transmissible = Field("ISO", description="CX-4.3: ISO, DNS, UUID, L, M or N")
+    namespace: Transmissible = Field(description="CX-4.1, and IssuerOfPatientID in DICOM")
+    oid: Transmissible = Field(description="CX-4.2; CX-4.3 is ISO unless `type` says otherwise")
+
+    @field_validator("oid")
+    @classmethod
+    def _is_of_its_type(cls, oid: str, info: ValidationInfo) -> str:
+        return _oid(oid) if info.data.get("type") == "ISO" else oid  # `type` is declared, and read, first
 
 
 class SourceSettings(_Section):
@@ -83,7 +137,7 @@ class ConsumerSettings(_Section):
     application: str = Field(description="MSH-3 of its queries")
     facility: str = Field(description="MSH-4 of its queries")
     domains: list[str] = Field(description="Namespaces it may see and is told about")
-    mllp: str = Field(
+    mllp: Address = Field(
         "", description="host:port its notifications go to; kept, not yet sent, by this version"
     )
     webhook: str = Field(
@@ -106,7 +160,7 @@ class Settings(BaseSettings):
     """Everything the service is told from outside."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MPI_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=_PREFIX, env_nested_delimiter=_NESTING, extra="forbid", frozen=True
     )
 
     database: DatabaseSettings = DatabaseSettings()
@@ -123,7 +177,18 @@ class Settings(BaseSettings):
     )
 
     @model_validator(mode="after")
-    def _names_exist(self) -> "Settings":
+    def _parties_are_told_apart(self) -> "Settings":
+        for position, domain in enumerate(self.domains):
+            if domain.oid == self.authority.oid:
+                raise SettingsError(
+                    f"domains.{position}.oid: is authority.oid, which issues enterprise identifiers"
+                )
+        titles: set[str] = set()
+        for source in self.sources:
+            title = source.aet.strip()  # spaces around an application entity title mean nothing (PS3.5 6.2)
+            if title and title in titles:
+                raise SettingsError(f"sources.{source.name}.aet: another source has this title")
+            titles.add(title)
         self.directory()
         return self
 
@@ -197,11 +262,14 @@ def load(path: Path | None = None, **overrides: Any) -> Settings:
     Read the settings from a TOML file (if given) and the environment.
 
     Raises:
-        SettingsError: the file is missing or unreadable, a key is unknown, or a value is wrong. The message
-            names the key, never the value.
+        SettingsError: the file is missing or unreadable, a key or a variable is unknown, or a value is
+            wrong. The message names the key or the variable, never the value.
     """
     if path is not None and not path.is_file():
         raise SettingsError(f"{path}: no such file")
+    for name, value in os.environ.items():
+        if name.upper().startswith(_PREFIX):
+            _check_variable(name, value)
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=path)
@@ -215,3 +283,27 @@ def load(path: Path | None = None, **overrides: Any) -> Settings:
         raise SettingsError(problems) from None
     except ValueError as error:  # not TOML at all
         raise SettingsError(f"{path}: {error}") from None
+
+
+def _check_variable(name: str, value: str) -> None:
+    """
+    Refuse what pydantic-settings would ignore, or report with its value.
+
+    Raises:
+        SettingsError: no setting has that name, or it takes JSON and this is none.
+    """
+    first, *inner = name[len(_PREFIX) :].lower().split(_NESTING)
+    setting = Settings.model_fields.get(first)
+    kind = setting.annotation if setting is not None else None
+    section = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    if kind is None or (
+        inner and (section is None or len(inner) > 1 or inner[0] not in section.model_fields)
+    ):
+        raise SettingsError(f"{name}: no setting has this name")
+    if not inner and (section is not None or get_origin(kind) is list):
+        try:
+            read = json.loads(value)
+        except (ValueError, RecursionError):
+            read = None
+        if not isinstance(read, list if section is None else dict):
+            raise SettingsError(f"{name}: expected a JSON {'list' if section is None else 'object'}")

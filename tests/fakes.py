@@ -252,6 +252,15 @@ class MemoryInbox(_Repository):
         )
         self._uow.put(data.messages, message_id, settled)
 
+    def give_up_name(self, message_id: int) -> None:
+        data = self._uow.writing()
+        name = data.messages[message_id].envelope.dedupe_key
+        if data.originals.get(name) == message_id:
+            self._uow.drop(data.originals, name)
+
+    def replays_of(self, message_id: int) -> list[StoredMessage]:
+        return [message for message in self._uow.data.messages.values() if message.replay_of == message_id]
+
     def original(self, dedupe_key: str) -> StoredMessage | None:
         data = self._uow.data
         return data.messages.get(data.originals.get(dedupe_key, 0))
@@ -412,6 +421,10 @@ class MemoryFacts(_Repository):
         data = self._uow.data
         ids = {fact_id for key in keys for fact_id in data.facts_about.get(key, ())}
         return [fact for fact_id in sorted(ids) if (fact := data.facts[fact_id]).withdrawn_at is None]
+
+    def ever(self, keys: Collection[RecordKey]) -> list[Fact]:
+        data = self._uow.data
+        return [data.facts[i] for i in sorted({i for key in keys for i in data.facts_about.get(key, ())})]
 
     def page(self, *, after: int = 0, limit: int = 50) -> list[Fact]:
         return [fact for fact in self._uow.data.facts.values() if fact.id > after][:limit]

@@ -76,19 +76,23 @@ _BY_STATUS = {
     405: Answer(405, "method-not-allowed", "The address does not take this method", "not-supported"),
 }
 
+IMPOSSIBLE_INSTANT = "impossible_instant"
+"""The kind of validation error of an instant no record can be of."""
+
 _STATIC_MESSAGES = frozenset(
     [
         "missing", "extra_forbidden", "int_parsing", "int_type", "int_parsing_size", "int_from_float",
         "bool_parsing", "bool_type", "string_type", "list_type", "dict_type", "enum", "literal_error",
         "model_attributes_type", "model_type", "greater_than_equal", "less_than_equal", "greater_than",
         "too_short", "too_long", "string_too_short", "string_too_long", "datetime_type",
-        "timezone_aware",
+        "timezone_aware", IMPOSSIBLE_INSTANT,
     ]
 )  # fmt: skip
 """Kinds of validation error whose text pydantic makes of the declaration alone, never of the value."""
 
 _WORDS = {
     "extra_forbidden": "unknown field",
+    "model_type": "expected a JSON object",
     "missing": "required",
     "model_attributes_type": "expected a JSON object (with Content-Type: application/json)",
     "dict_type": "expected a JSON object (with a JSON Content-Type)",
@@ -193,24 +197,29 @@ def _on_error(request: Request, error: Exception) -> Response:
 
 def _on_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    places = [_place_of_validation(item) for item in error.errors()]
+    places = [place_of_validation(item) for item in error.errors()]
     path = request.url.path
     answer = replace(_INVALID_REQUEST, status=400) if is_fhir(path) else _INVALID_REQUEST
     return respond(path, answer, places=list(dict.fromkeys(places)))
 
 
-def _place_of_validation(item: Mapping[str, Any]) -> Place:
+def place_of_validation(item: Mapping[str, Any], *, prefix: tuple[str | int, ...] = ()) -> Place:
     """
     `identities[3].birth_date` and the problem, of one validation error.
 
     The error also holds the input, and its location holds whatever key the caller invented.
+
+    Args:
+        prefix: where the value that was validated is, when that was not the whole request.
     """
     kind = item["type"]
     if kind == "json_invalid":
         return Place("body", "not JSON")
     place = ""
-    parts = item["loc"][1:] if item["loc"] and item["loc"][0] in ("body", "query", "path") else item["loc"]
-    for part in parts:
+    parts = item["loc"]
+    if parts and not prefix and parts[0] in ("body", "query", "path"):
+        parts = parts[1:]
+    for part in (*prefix, *parts):
         if isinstance(part, int):
             place += f"[{part}]"
         else:

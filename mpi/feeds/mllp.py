@@ -225,6 +225,8 @@ class _Connection:
         except Exception as error:  # noqa: BLE001 - the last resort: nothing of the message may reach the log
             _log.error("mllp.handler_failed", peer=self._peer, error=type(error).__name__)
             return False
+        if not reply:
+            return not self._server.stopping
         self._writer.write(wrap(reply))
         try:
             async with asyncio.timeout(self._server.limits.frame_timeout_seconds):
@@ -327,8 +329,8 @@ async def serve(
 
     Args:
         handler: message bytes to reply bytes, called in the executor's threads, one message of a
-            connection at a time. StoreError, or any other exception, closes the connection
-            unanswered.
+            connection at a time; an empty reply is not written. StoreError, or any other exception,
+            closes the connection unanswered.
         executor: the event loop's own unless given.
     """
     server = MllpServer(handler, limits or Limits(), executor)

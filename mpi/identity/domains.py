@@ -108,20 +108,30 @@ class Domains:
         return self._by_namespace.get(namespace)
 
 
-def national_type(identifier: PatientIdentifier) -> str:
+def is_national(authority: AssigningAuthority) -> bool:
+    """Whether a French national authority issued it, whichever number it is."""
+    return authority.universal_id in INS_OIDS or authority.namespace in _NATIONAL_NAMESPACES
+
+
+def national_type(identifier: PatientIdentifier, *, bare_oid: str = INS_TYPE) -> str:
     """
     `INS`, `NH` or empty: whether an identifier is a French national one, and which.
 
-    CX-5 decides when it is there; else the namespace; a bare national OID counts as INS.
+    The type (CX-5) decides when it is there, and any type but those two is neither: the insured
+    parent's number (`SS`) is issued under the same OID. Without a type, the namespace decides.
+
+    Args:
+        bare_oid: what a national OID means with neither type nor namespace. A DICOM header often
+            has nothing better to say that it is an INS; an HL7 sender has CX-5, and nothing is guessed.
+
+    Source: Annex N 1.8.1; PAM-FR 2.11 PID-3.
     """
-    authority = identifier.authority
-    if authority.universal_id in INS_OIDS or authority.namespace in _NATIONAL_NAMESPACES:
-        if identifier.type_code in (INS_TYPE, INSURANCE_TYPE):
-            return identifier.type_code
-        if authority.namespace in _NATIONAL_NAMESPACES:
-            return _NATIONAL_NAMESPACES[authority.namespace][1]
-        return INS_TYPE
-    return ""
+    if not is_national(identifier.authority):
+        return ""
+    if identifier.type_code:
+        return identifier.type_code if identifier.type_code in (INS_TYPE, INSURANCE_TYPE) else ""
+    named = _NATIONAL_NAMESPACES.get(identifier.authority.namespace)
+    return named[1] if named is not None else bare_oid
 
 
 def ins_oid(identifier: PatientIdentifier) -> str:

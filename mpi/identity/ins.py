@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mpi.identity.model import PartialDate
+
 INS_NIR_OID = "1.2.250.1.213.1.4.8"
 INS_NIA_OID = "1.2.250.1.213.1.4.9"
 INS_TEST_OID = "1.2.250.1.213.1.4.10"
@@ -113,6 +115,28 @@ def parse_matricule(text: str) -> Matricule:
     return Matricule(body, match["key"])
 
 
+def embedded_differences(
+    matricule: Matricule, *, sex: str, birth_date: PartialDate | None
+) -> tuple[str, ...]:
+    """
+    Name the traits that a matricule embeds and an identity states otherwise: never a reason to refuse.
+
+    What is not stated, the century, and a pseudo-month are unknown, and unknown is no difference.
+    """
+    differences = []
+    if sex in ("M", "F") and sex != matricule.sex:
+        differences.append("sex")
+    if birth_date is not None:
+        if birth_date.year % 100 != matricule.birth_year_in_century:
+            differences.append("birth year")
+        if (
+            None not in (birth_date.month, matricule.birth_month)
+            and birth_date.month != matricule.birth_month
+        ):
+            differences.append("birth month")
+    return tuple(differences)
+
+
 class IdentityStatus(StrEnum):
     """
     RNIV confidence status of an identity.
@@ -166,12 +190,14 @@ def status_from_pid_32(
 
     Qualified has no code of its own: it is VALI together with an INS in PID-3. No code at
     all, `VIDE` and `PROV` are provisional; a doubtful or fictitious identity is always
-    provisional, whatever else was sent (EXI SI 09). Unknown codes are ignored.
+    provisional, whatever else was sent (EXI SI 09). Codes are read in any case, so that nobody
+    is shown because a sender wrote `cach`; unknown ones are ignored.
 
     Source: PAM-FR 2.11, table 0445 as specialised by IHE France.
     """
     known = {attribute.value for attribute in IdentityAttribute}
-    attributes = frozenset(IdentityAttribute(code) for code in codes if code in known)
-    if {IdentityAttribute.DOUBTFUL, IdentityAttribute.FICTITIOUS} & attributes or "VALI" not in codes:
+    stated = {code.strip().upper() for code in codes}
+    attributes = frozenset(IdentityAttribute(code) for code in stated & known)
+    if {IdentityAttribute.DOUBTFUL, IdentityAttribute.FICTITIOUS} & attributes or "VALI" not in stated:
         return IdentityStatus.PROVISIONAL, attributes
     return (IdentityStatus.QUALIFIED if has_ins else IdentityStatus.VALIDATED), attributes

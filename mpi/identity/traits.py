@@ -14,6 +14,7 @@ from typing import Any, Self
 from unidecode import unidecode
 
 from mpi.identity.ins import (
+    INS_NIA_OID,
     NEVER_LINKED_AUTOMATICALLY,
     IdentityAttribute,
     IdentityStatus,
@@ -209,6 +210,7 @@ class Traits:
     Args:
         given_names: the first birth given name first; a compound keeps its words apart by spaces.
         birth_date_default: the date is one written for want of the true one, or interpreted.
+        ins_temporary: it is a NIA, which a NIR replaces one day: differing from a NIR says nothing.
         newborn: the given name was a stand-in such as BEBE.
         status, attributes: RNIV confidence, from PID-32 and the presence of an INS.
     """
@@ -228,6 +230,7 @@ class Traits:
     emails: tuple[str, ...] = ()
     national_id: str = ""
     ins: str = ""
+    ins_temporary: bool = False
     mother_birth_name: str = ""
     birth_order: int | None = None
     multiple_birth: bool = False
@@ -242,8 +245,8 @@ class Traits:
 
     @property
     def qualified_ins(self) -> str:
-        """The INS when the identity is qualified; empty otherwise."""
-        return self.ins if self.status is IdentityStatus.QUALIFIED else ""
+        """The permanent INS when the identity is qualified; empty otherwise. Two of them are two people."""
+        return self.ins if self.status is IdentityStatus.QUALIFIED and not self.ins_temporary else ""
 
     @property
     def may_be_linked_automatically(self) -> bool:
@@ -319,6 +322,7 @@ def normalise(stated: Demographics) -> Traits:
         emails=tuple(sorted({text.strip().lower() for text in stated.emails if "@" in text})),
         national_id=normal_text(stated.national_id).replace(" ", ""),
         ins=stated.ins,
+        ins_temporary=bool(stated.ins) and stated.ins_oid == INS_NIA_OID,
         mother_birth_name=_family(stated.mother_birth_name),
         birth_order=stated.birth_order,
         multiple_birth=bool(stated.multiple_birth) or (stated.birth_order or 0) > 1,

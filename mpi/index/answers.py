@@ -6,7 +6,7 @@ Pure reads over a unit of work; the registry opens it and audits the question.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -100,13 +100,14 @@ class Answers:
         targets: frozenset[str] | None,
         visible: frozenset[str],
         as_of: datetime | None,
-    ) -> tuple[PatientIdentifier, ...] | None:
+    ) -> tuple[MemberView, ...] | None:
+        """The members to name for a record; None when it is not to be answered."""
         members = self.answerable_set(uow, key, as_of=as_of)
         if members is None:
             return None
         wanted = visible if targets is None else visible & targets
         return tuple(
-            member.identifier
+            member
             for member in members
             if member.record.key != key and not member.subsumed and member.record.key.domain in wanted
         )
@@ -132,7 +133,7 @@ class Answers:
         self, uow: UnitOfWork, euid: str, *, as_of: datetime | None = None
     ) -> tuple[MemberView, ...]:
         records = uow.records.by_ids(uow.memberships.members(euid, as_of=as_of))
-        facts = uow.facts.standing([record.key for record in records.values()])
+        facts = _standing(uow, [record.key for record in records.values()], as_of)
         retired = {fact.right for fact in facts if fact.kind is FactKind.MERGED}
         views = []
         for record in sorted(records.values(), key=lambda r: r.key):
@@ -165,18 +166,15 @@ class Answers:
         keys = {record.key for record in by_id.values()}
         links += [
             LinkView(fact.left, fact.right, None, fact)
-            for fact in uow.facts.standing(keys)
+            for fact in _standing(uow, keys, as_of)
             if fact.is_positive and fact.left in keys and fact.right in keys
         ]
-        stated = [
-            golden.Member(
-                record.key,
-                golden.current([(s.id, s.statement) for s in statements]),
-                record.traits.status,
-            )
-            for record in by_id.values()
-            if (statements := uow.records.statements(record.id))
-        ]
+        stated = []
+        for record in by_id.values():
+            known = [s for s in uow.records.statements(record.id) if as_of is None or s.recorded_at <= as_of]
+            if known:
+                then = golden.current([(s.id, s.statement) for s in known])
+                stated.append(golden.Member(record.key, then, normalise(then.demographics).status))
         history = sorted(
             ((record.key, item) for record in by_id.values() for item in uow.memberships.history(record.id)),
             key=lambda entry: (entry[1].valid_from, entry[0]),
@@ -209,12 +207,12 @@ class Answers:
         self, uow: UnitOfWork, identities: Sequence[Identity], *, visible: frozenset[str], consumer: str
     ) -> tuple[Resolution, ...]:
         """Group identities with one another and with the visible part of the index."""
-        held, protected = self._held(uow, identities, visible)
+        held, withheld = self._held(uow, identities, visible)
         guests = {
             position: Guest(
                 -1 - position,
                 self._anchor(position, identity),
-                Traits() if position in protected else normalise(identity.demographics),
+                Traits() if position in withheld else normalise(identity.demographics),
             )
             for position, identity in enumerate(identities)
             if position not in held
@@ -241,7 +239,7 @@ class Answers:
                 Resolution(
                     suid=surrogate(self._euid_secret, consumer, anchor),
                     euid=own_euid,
-                    status=group.status if group else ResolutionStatus.LINKED,
+                    status=withheld.get(position) or (group.status if group else ResolutionStatus.LINKED),
                     probability=group.probability if group else 1.0,
                     members=_visible_identifiers(sets.get(own_euid, ()) if own_euid else (), visible),
                     companions=tuple(sorted(p for p in companions if p != position)),
@@ -251,20 +249,27 @@ class Answers:
 
     def _held(
         self, uow: UnitOfWork, identities: Sequence[Identity], visible: frozenset[str]
-    ) -> tuple[dict[int, str], set[int]]:
-        """Positions of identities the index holds, with their enterprise record; and of those it must not know."""
+    ) -> tuple[dict[int, str], dict[int, ResolutionStatus]]:
+        """
+        Positions of identities the index holds, with their enterprise record; and of those it must
+        not answer, with what to say: protected ones, and numbers that come with somebody else's traits.
+        """
         keys = {i.key for i in identities if i.key is not None and i.key.domain in visible}
         records = {k: r for k, r in uow.records.by_keys(keys).items() if r.first_event_time is not None}
         euids = uow.memberships.current([record.id for record in records.values()])
         held: dict[int, str] = {}
-        protected: set[int] = set()
+        withheld: dict[int, ResolutionStatus] = {}
         for position, identity in enumerate(identities):
             record = records.get(identity.key) if identity.key is not None else None
-            if record is not None and record.traits.attributes & NEVER_ANSWERED:
-                protected.add(position)
-            elif record is not None:
+            if record is None:
+                continue
+            if record.traits.attributes & NEVER_ANSWERED:
+                withheld[position] = ResolutionStatus.UNKNOWN
+            elif score(self._model, normalise(identity.demographics), record.traits).contradicts:
+                withheld[position] = ResolutionStatus.AMBIGUOUS
+            else:
                 held[position] = euids[record.id]
-        return held, protected
+        return held, withheld
 
     def _place(
         self, uow: UnitOfWork, guests: Sequence[Guest], visible: frozenset[str]
@@ -311,6 +316,17 @@ class Answers:
             return native_euid(self._euid_secret, identity.key)
         content = json.dumps(identity.demographics.to_json(), sort_keys=True)
         return f"{hashlib.sha256(content.encode()).hexdigest()}-{position:04d}"
+
+
+def _standing(uow: UnitOfWork, keys: Collection[RecordKey], as_of: datetime | None) -> list[Fact]:
+    """The facts that stand, or stood at an instant."""
+    if as_of is None:
+        return uow.facts.standing(keys)
+    return [
+        fact
+        for fact in uow.facts.ever(keys)
+        if fact.recorded_at <= as_of and (fact.withdrawn_at is None or fact.withdrawn_at > as_of)
+    ]
 
 
 def _visible_anchor(members: Sequence[MemberView], visible: frozenset[str]) -> str:

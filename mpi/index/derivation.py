@@ -100,12 +100,13 @@ class Derivation:
         if not view.inside:
             return NO_EFFECT
         nodes = view.nodes
+        contradicts = self._contradicts(view.records)
         derived = graph.partition(
             [nodes[record_id] for record_id in sorted(view.inside)],
             view.edges,
             view.facts,
             policy=self._policy,
-            contradicts=self._contradicts(view.records),
+            contradicts=contradicts,
         )
         before = uow.memberships.current(nodes.keys())
         moved: set[str] = set()
@@ -115,7 +116,7 @@ class Derivation:
                 uow.memberships.move(record_id, euid, at=at)
                 moved |= {euid, before.get(record_id, euid)}
         euid_of = {**before, **derived.euid_of}
-        wanted = graph.wanted_tasks(nodes, derived, view.edges, view.facts, euid_of)
+        wanted = graph.wanted_tasks(nodes, derived, view.edges, view.facts, euid_of, contradicts)
         for record_id in oversized:
             task = graph.oversized_block_task(record_id)
             wanted[task.key] = task

@@ -147,3 +147,8 @@ class Fact:
     def is_positive(self) -> bool:
         """Whether it holds two records together."""
         return self.kind is not FactKind.DIFFERENT
+
+    @property
+    def is_by_source(self) -> bool:
+        """Whether a source asserted it, rather than a person."""
+        return self.kind in (FactKind.MERGED, FactKind.SOURCE_LINKED)

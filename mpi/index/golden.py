@@ -6,14 +6,15 @@ values with it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
 from mpi.identity.ins import IdentityStatus
-from mpi.identity.model import Demographics, NameUse, RecordKey, SourceRecord, Witness
+from mpi.identity.model import Demographics, NameUse, PersonName, RecordKey, SourceRecord, Witness
 
 _FIELDS = tuple(item.name for item in fields(Demographics) if item.name not in ("names", "deleted"))
+_ADDRESS = ("address", "postal_code", "city", "country")
 _ABSENT: tuple[object, ...] = (None, "", ())
 _NAME_FIELDS = {
     NameUse.BIRTH: "birth_name",
@@ -40,28 +41,31 @@ def current(statements: Sequence[tuple[int, SourceRecord]]) -> Current:
     field by field, and an older message arriving late becomes history. At equal times the
     source's name, then its own order, decide. An empty field says nothing; a deleted one empties.
 
+    Three things move as a whole: the home address; the given names of a name; and the identity
+    status with its INS, so that a status stated again without the INS withdraws it.
+
     Args:
         statements: (order of recording, statement); not empty.
 
-    Source: EVN-6, EVN-2, MSH-7 as event time; invariants I25 and I49.
+    Source: EVN-6, EVN-2, MSH-7 as event time; invariants I25 and I49; EXI SI 08 for the INS.
     """
     ordered = sorted(
         statements,
         key=lambda item: (item[1].witness is Witness.FEED, item[1].event_time, item[1].source, item[0]),
     )
     values: dict[str, Any] = {}
-    names: dict[NameUse, Any] = {}
+    names: dict[NameUse, PersonName] = {}
     since: dict[str, datetime] = {}
     for _, statement in ordered:
         stated = statement.demographics
-        for gone in stated.deleted:
+        for gone in (*stated.deleted, *_moved_along(stated)):
             values.pop(gone, None)
             since[gone] = statement.event_time
             for use, field_name in _NAME_FIELDS.items():
-                if field_name == gone or gone == "names":
+                if gone in (field_name, "names"):
                     names.pop(use, None)
         for name in stated.names:
-            names[name.use] = name
+            names[name.use] = _renamed(names.get(name.use), name)
             since[_NAME_FIELDS[name.use]] = statement.event_time
         for field_name in _FIELDS:
             value = getattr(stated, field_name)
@@ -70,6 +74,29 @@ def current(statements: Sequence[tuple[int, SourceRecord]]) -> Current:
                 since[field_name] = statement.event_time
     folded = Demographics(names=tuple(names[use] for use in NameUse if use in names), **values)
     return Current(folded, min(statement.event_time for _, statement in ordered), since)
+
+
+def _moved_along(stated: Demographics) -> tuple[str, ...]:
+    """Fields that a statement empties because it states another part of the same whole."""
+    gone: tuple[str, ...] = ()
+    if any(getattr(stated, name) for name in _ADDRESS):
+        gone += _ADDRESS
+    if stated.identity_codes:
+        gone += ("ins", "ins_oid")
+    return gone
+
+
+def _renamed(before: PersonName | None, name: PersonName) -> PersonName:
+    """A name as a new statement leaves it: an empty component says nothing, given names come together."""
+    if before is None:
+        return name
+    says_given = name.given or name.given_list
+    return replace(
+        name,
+        family=name.family or before.family,
+        given=name.given if says_given else before.given,
+        given_list=name.given_list if says_given else before.given_list,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from mpi.identity.model import RecordKey
 from mpi.index.events import Fact, FactKind
 from mpi.index.review import TaskKey, TaskKind, WantedTask
 from mpi.matching.decision import Decision
+from mpi.matching.guards import ALERTING
 from mpi.matching.online import ScoredPair
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -283,6 +284,7 @@ def wanted_tasks(
     edges: Sequence[Edge],
     facts: Sequence[Fact],
     euid_of: Mapping[int, str],
+    contradicts: Callable[[int, int], bool],
 ) -> dict[TaskKey, WantedTask]:
     """
     The questions the sets of one component leave for a person.
@@ -293,7 +295,8 @@ def wanted_tasks(
 
     Returns:
         One task for each pair of sets (its strongest edge), for each same-domain pair in a set,
-        and for each refused assertion. Nothing for sets somebody already declared different.
+        for each refused assertion, and for each assertion of a source whose two records contradict
+        each other. Nothing for sets somebody already declared different.
     """
     wanted: dict[TaskKey, WantedTask] = {}
     id_of = {node.key: record_id for record_id, node in nodes.items()}
@@ -316,6 +319,9 @@ def wanted_tasks(
         if reason == "same_domain_forbid":
             continue
         kind = TaskKind.POTENTIAL_LINK if reason in (None, "same_domain_review") else TaskKind.REFUSED_LINK
+        alerts = [guard for guard in edge.score.guards if guard in ALERTING]
+        if alerts:
+            kind, reason = TaskKind.INS_COLLISION, alerts[0]
         reason = reason or (edge.score.guards[0] if edge.score.guards else "between_thresholds")
         key = TaskKey(kind, edge.left_id, edge.right_id)
         wanted[key] = WantedTask(key, reason, edge.score.weight_bits)
@@ -329,6 +335,14 @@ def wanted_tasks(
             for other in others:
                 key = TaskKey(TaskKind.DUPLICATE_IN_DOMAIN, *sorted((first.record_id, other.record_id)))
                 wanted[key] = WantedTask(key, "two_active_records")
+    confirmed = {frozenset((fact.left, fact.right)) for fact in facts if fact.kind is FactKind.SAME}
+    for fact in facts:
+        known = fact.left in id_of and fact.right in id_of
+        if known and fact.is_by_source and frozenset((fact.left, fact.right)) not in confirmed:
+            left, right = sorted((id_of[fact.left], id_of[fact.right]))
+            if euid_of[left] == euid_of[right] and contradicts(left, right):
+                key = TaskKey(TaskKind.CONFLICT, left, right)
+                wanted[key] = WantedTask(key, f"records_contradict:{fact.kind}")
     for refusal in derived.refusals:
         if refusal.by_fact:
             key = TaskKey(TaskKind.CONFLICT, refusal.left_id, refusal.right_id)

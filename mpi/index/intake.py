@@ -4,7 +4,7 @@ Intake: one instruction from a message -> statements, facts and edges, then the 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from mpi.errors import LinkConflict
@@ -19,7 +19,10 @@ from mpi.index.ports import StoredRecord, UnitOfWork
 from mpi.matching.blocking import blocking_keys
 from mpi.matching.decision import Decision
 from mpi.matching.model import MatchModel
-from mpi.matching.online import score
+from mpi.matching.online import ScoredPair, score
+
+CLOCK_TOLERANCE = timedelta(days=1)
+"""How far a sender's clock may run ahead of ours before its event times are not believed."""
 
 BLOCK_CAP = 2000
 """A blocking key shared by more records than this is not opened: the record's finer keys are."""
@@ -79,6 +82,7 @@ class Intake:
         self, uow: UnitOfWork, statement: SourceRecord, *, message_id: int, at: datetime
     ) -> "_Stated":
         """Add one statement, fold it in, and compare the record again if its traits changed."""
+        statement = _not_from_the_future(statement, at)
         known = uow.records.by_key(statement.key)
         euid = native_euid(self._euid_secret, statement.key)
         record_id = known.id if known else uow.records.add(statement.key, euid)
@@ -113,11 +117,17 @@ class Intake:
         edges = [
             Edge(min(record_id, other.id), max(record_id, other.id), scored, self._model.version)
             for other in found.records
-            if (scored := score(self._model, traits, other.traits)).decision is not Decision.NON_LINK
+            if self._worth_keeping(scored := score(self._model, traits, other.traits))
         ]
         uow.edges.replace(record_id, edges)
         loaded = {record_id: record, **{other.id: other for other in found.records}}
         return _Stated(record_id, frozenset(before | {record_id}), loaded, found.oversized_blocks > 0)
+
+    def _worth_keeping(self, scored: ScoredPair) -> bool:
+        """A pair that links or asks for a review, or that shows a national number gone wrong."""
+        if scored.decision is not Decision.NON_LINK or "shared_ins" in scored.guards:
+            return True
+        return "ins_conflict" in scored.guards and scored.weight_bits >= self._model.thresholds.lower_bits
 
     def _merge(self, uow: UnitOfWork, merged: IdentifiersMerged, *, message_id: int, at: datetime) -> Effect:
         survivor = RecordKey(merged.domain, merged.survivor.value)
@@ -126,6 +136,11 @@ class Intake:
             raise LinkConflict("an identifier cannot be merged into itself")
         if survivor in self._subsumed_into(uow, subsumed):
             raise LinkConflict("the survivor was itself merged into the identifier to retire")
+        retired = [
+            f for f in uow.facts.standing((subsumed,)) if f.kind is FactKind.MERGED and f.right == subsumed
+        ]
+        if any(fact.left != survivor for fact in retired):
+            raise LinkConflict("the identifier to retire was already merged into another")
         records = uow.records.by_keys((survivor, subsumed))
         for key in (survivor, subsumed):
             if key not in records:
@@ -169,11 +184,22 @@ class Intake:
         at: datetime,
     ) -> bool:
         """Add the fact unless it stands already; return whether it is new."""
-        standing = uow.facts.standing((left,))
-        if any(fact.kind is kind and (fact.left, fact.right) == (left, right) for fact in standing):
+        same = [f for f in uow.facts.ever((left,)) if f.kind is kind and (f.left, f.right) == (left, right)]
+        if any(fact.withdrawn_at is None for fact in same):
+            return False
+        if same and kind is FactKind.MERGED:
+            raise LinkConflict("a person withdrew this assertion; only a person may make it again")
+        if same:
             return False
         uow.facts.add(Fact(0, kind, left, right, actor, event_time, at, message_id=message_id))
         return True
+
+
+def _not_from_the_future(statement: SourceRecord, at: datetime) -> SourceRecord:
+    """A statement dated after its reception would outweigh every later one: it counts from its reception."""
+    if statement.event_time <= at + CLOCK_TOLERANCE:
+        return statement
+    return replace(statement, event_time=at, warnings=(*statement.warnings, "event time: in the future"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,12 @@ class Inbox(Protocol):
     def original(self, dedupe_key: str) -> StoredMessage | None:
         """The first message received under that key."""
 
+    def give_up_name(self, message_id: int) -> None:
+        """The sender's name for the message is free again: it was never applied, and is sent anew."""
+
+    def replays_of(self, message_id: int) -> list[StoredMessage]:
+        """The messages that processed this one again."""
+
     def get(self, message_id: int) -> StoredMessage | None:
         """One message."""
 
@@ -210,6 +216,9 @@ class Facts(Protocol):
 
     def standing(self, keys: Collection[RecordKey]) -> list[Fact]:
         """Facts not withdrawn with at least one end among the keys."""
+
+    def ever(self, keys: Collection[RecordKey]) -> list[Fact]:
+        """Every fact with at least one end among the keys, withdrawn ones too."""
 
     def page(self, *, after: int = 0, limit: int = 50) -> list[Fact]: ...
 

@@ -23,8 +23,9 @@ from mpi.errors import (
     UnknownReview,
     UnsupportedMessage,
 )
+from mpi.identity.ins import NEVER_ANSWERED
 from mpi.identity.model import Demographics, PatientIdentifier, RecordKey
-from mpi.identity.traits import normalise
+from mpi.identity.traits import Traits, normalise
 from mpi.index import graph
 from mpi.index.answers import Answers, Candidate, EnterpriseRecord
 from mpi.index.audit import AuditEvent
@@ -97,10 +98,11 @@ class Registry:
         """
         Take one message: keep it, understand it, apply it, and prepare its reply, all or nothing.
 
-        A message received before (same sender, same control id, same content) changes nothing and
+        A message applied before (same sender, same control id, same content) changes nothing and
         gets the reply it got the first time. The same control id with other content is
-        quarantined. A message that cannot be applied is quarantined, or refused when it is of a
-        kind this index does not take; either way it is kept.
+        quarantined. A message that was not applied may be sent again, corrected or not. A message that
+        cannot be applied is quarantined, or refused when it is of a kind this index does not
+        take; either way it is kept.
 
         Args:
             read: turns the bytes into an instruction; may raise FeedError, RegistryError or NotPermitted.
@@ -128,10 +130,13 @@ class Registry:
         """
         with self._store.read() as uow:
             message = uow.inbox.get(message_id)
+            replays = uow.inbox.replays_of(message_id)
         if message is None:
             raise UnknownIdentifier("message")
         if message.state in (MessageState.APPLIED, MessageState.DUPLICATE):
             raise LinkConflict("only a quarantined or refused message can be replayed")
+        if any(again.state is MessageState.APPLIED for again in replays):
+            raise LinkConflict("this message was already replayed with success")
         envelope = message.envelope
         return self._receive(envelope, lambda: read(envelope), reply, replay_of=message_id, actor=actor)
 
@@ -150,6 +155,9 @@ class Registry:
             prior = (
                 uow.inbox.original(envelope.dedupe_key) if envelope.dedupe_key and replay_of is None else None
             )
+            if prior is not None and prior.state is not MessageState.APPLIED:
+                uow.inbox.give_up_name(prior.id)  # it changed nothing: sent again, it is a new message
+                prior = None
             if prior is not None and prior.envelope.content_hash == envelope.content_hash:
                 message_id = uow.inbox.add(
                     envelope, received_at=now, state=MessageState.DUPLICATE, original=False
@@ -213,10 +221,15 @@ class Registry:
         """
         with self._store.read() as uow:
             answer = self._answers.cross_reference(uow, key, targets=targets, visible=visible, as_of=as_of)
-        self._audit_read(actor, "E", "query.cross_reference", "query", {"answers": len(answer or ())})
+            asked = uow.records.by_key(key)
+        subject = f"record/{asked.id}" if asked is not None else "record/unknown"
+        named = [member.record.id for member in answer or ()]
+        self._audit_read(
+            actor, "E", "query.cross_reference", subject, {"found": answer is not None, "named": named}
+        )
         if answer is None:
             raise UnknownIdentifier("identifier")
-        return answer
+        return tuple(member.identifier for member in answer)
 
     def record_refusal(self, *, actor: str, kind: str, place: str) -> None:
         """Leave the trace of a question that was not answered: who may not ask, or asked for what it may not see."""
@@ -273,7 +286,9 @@ class Registry:
         traits = normalise(identity)
         with self._store.read() as uow:
             found = self._answers.find_candidates(uow, traits, visible=visible)[:limit]
-        self._audit_read(actor, "E", "query.match", "query", {"answers": len(found)})
+        self._audit_read(
+            actor, "E", "query.match", "query", {"named": [candidate.euid for candidate in found]}
+        )
         return found
 
     def resolve(
@@ -291,7 +306,9 @@ class Registry:
         """
         with self._store.read() as uow:
             answers = self._answers.resolve(uow, identities, visible=visible, consumer=consumer)
-        self._audit_read(f"key:{consumer}", "E", "query.resolve", "query", {"identities": len(identities)})
+        named = sorted({answer.euid for answer in answers if answer.euid})
+        details = {"identities": len(identities), "named": named}
+        self._audit_read(f"key:{consumer}", "E", "query.resolve", "query", details)
         return answers
 
     def tasks(
@@ -319,7 +336,7 @@ class Registry:
                 raise UnknownReview(f"review {task_id}: no such task")
             records = uow.records.by_ids({task.key.left_id, task.key.right_id})
         self._audit_read(actor, "R", "review.read", f"task/{task_id}")
-        left, right = records[task.key.left_id], records[task.key.right_id]
+        left, right = (_unless_protected(records[i]) for i in (task.key.left_id, task.key.right_id))
         return ReviewView(task, left, right, score(self.model, left.traits, right.traits))
 
     def decide(
@@ -468,9 +485,9 @@ class Registry:
         with self._store.read() as uow:
             return uow.inbox.page(state=state, source=source, after=after, limit=limit)
 
-    def message(self, message_id: int) -> StoredMessage:
+    def message(self, message_id: int, *, actor: str) -> StoredMessage:
         """
-        One received message.
+        One received message, with its bytes.
 
         Raises:
             UnknownIdentifier: no such message.
@@ -479,6 +496,7 @@ class Registry:
             message = uow.inbox.get(message_id)
         if message is None:
             raise UnknownIdentifier("message", "no such message")
+        self._audit_read(actor, "R", "message.read", f"message/{message_id}")
         return message
 
     def message_counts(self) -> dict[str, dict[MessageState, int]]:
@@ -498,6 +516,13 @@ class Registry:
 def _within(view: Component, fact: Fact, members: frozenset[int]) -> bool:
     keys = {view.records[i].key for i in members}
     return fact.left in keys and fact.right in keys
+
+
+def _unless_protected(record: StoredRecord) -> StoredRecord:
+    """The record as a reviewer may see it: a protected identity shows its status and nothing else."""
+    if not record.traits.attributes & NEVER_ANSWERED:
+        return record
+    return replace(record, demographics=Demographics(), traits=Traits(attributes=record.traits.attributes))
 
 
 def _attempt(read: Callable[[], Instruction]) -> tuple[Instruction | None, Exception | None]:

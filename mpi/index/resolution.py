@@ -24,6 +24,10 @@ from mpi.matching.online import ScoredPair
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+UNDECIDED = 0.5
+"""A pair that a guard, not its weight, keeps from being linked has no calibrated probability: at most this."""
+
+
 class ResolutionStatus(StrEnum):
     """What is known of an identity that was asked about."""
 
@@ -49,7 +53,8 @@ class Resolution:
 
     Args:
         suid: stable for the consumer that asks, meaningless to any other.
-        probability: of the link to its group; 1 for an identity the index already holds.
+        probability: of the link to its group; 1 for an identity the index already holds, at most
+            one half for a probable one, 0 without a group.
         members: visible identifiers of its enterprise record.
         companions: positions, in the request, of the other identities of the same person.
     """
@@ -143,6 +148,10 @@ def group_guests(
         else:
             status = ResolutionStatus.UNKNOWN
         probability = max(chances[guest.node_id], default=0.0)
+        if status is ResolutionStatus.PROBABLE:
+            probability = min(probability, UNDECIDED)
+        elif status is not ResolutionStatus.LINKED:
+            probability = 0.0
         placed[guest.node_id] = GuestGroup(next(iter(euids), None), fellows, status, probability)
     return placed
 

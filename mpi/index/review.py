@@ -20,8 +20,10 @@ class TaskKind(StrEnum):
     """Strong evidence that the partition refused; the reason says what contradicts it."""
     DUPLICATE_IN_DOMAIN = "duplicate_in_domain"
     """Two active records of one domain in one enterprise record: the site should merge them."""
+    INS_COLLISION = "ins_collision"
+    """One INS on two people, or two INS on what looks like one person."""
     CONFLICT = "conflict"
-    """Two assertions contradict each other."""
+    """Two assertions contradict each other, or the records they hold together do."""
     OVERSIZED_BLOCK = "oversized_block"
     """A record whose candidates could not all be compared; left and right are the same record."""
 

@@ -579,7 +579,7 @@ def _same_ins_and_date_agrees(left: Traits, right: Traits) -> bool:
 
 INS = Comparison(
     "ins",
-    lambda left, right: not left.ins or not right.ins,
+    lambda left, right: not left.ins or not right.ins or left.ins_temporary != right.ins_temporary,
     (
         Level("same", _same_ins_and_date_agrees),
         Level("same_other_birth_date", _same_ins),

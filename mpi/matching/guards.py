@@ -231,6 +231,17 @@ GUARDS: tuple[Guard, ...] = (
 """In the order they are named in a scored pair."""
 
 FORBIDDING = frozenset(guard.name for guard in GUARDS if guard.effect is Effect.FORBID)
+SPEAKING_AGAINST = FORBIDDING | {
+    "multiple_birth",
+    "parent_and_child",
+    "shared_ins",
+    "ins_differs",
+    "homonym",
+    "sex_and_given_name",
+}
+"""Signs of two people. The others only say that too little is known: a third record may supply it."""
+ALERTING = frozenset({"ins_conflict", "shared_ins"})
+"""Worth a person's look even when the pair is no link: a national number is wrong somewhere."""
 _RULES = tuple((guard.name, guard.applies) for guard in GUARDS)
 
 

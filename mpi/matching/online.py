@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mpi.identity.traits import Traits
 from mpi.matching.comparisons import compare
 from mpi.matching.decision import Decision
-from mpi.matching.guards import FORBIDDING, guards_that_apply
+from mpi.matching.guards import FORBIDDING, SPEAKING_AGAINST, guards_that_apply
 from mpi.matching.model import Evidence, MatchModel
 from mpi.matching.weights import match_weight_bits
 
@@ -20,9 +20,10 @@ class ScoredPair:
         decision: after the guards, at the thresholds for two domains.
         evidence: in ladder order; a missing trait is left out.
         guards: names of those that applied.
-        contradicts: the pair is evidence of two people: a guard forbids it, or the weight is at
-            or below the model's contradiction bound because traits disagree. Missing traits
-            leave a weight low too, and contradict nothing.
+        contradicts: the pair is evidence of two people, whatever a third record says: a guard
+            speaks against it, or traits disagree in a pair that is at or below the model's
+            contradiction bound, or that nothing corroborates. Missing traits leave a weight low
+            too, and contradict nothing.
     """
 
     weight_bits: float
@@ -33,8 +34,8 @@ class ScoredPair:
     contradicts: bool
 
 
-_DISAGREEMENT_BITS = 2.0
-"""Less negative evidence than this, all traits together, is no disagreement."""
+_DISAGREEMENT_BITS = 4.5
+"""Less negative evidence than this, all traits together, is no disagreement: people move, or change their telephone."""
 
 
 def score(model: MatchModel, left: Traits, right: Traits, *, same_domain: bool = False) -> ScoredPair:
@@ -61,9 +62,12 @@ def score(model: MatchModel, left: Traits, right: Traits, *, same_domain: bool =
         decision=decision,
         evidence=evidence,
         guards=guards,
-        contradicts=forbidden or (weight <= thresholds.contradiction_bits and _disagrees(evidence)),
+        contradicts=_contradicts(guards, evidence, weight <= thresholds.contradiction_bits),
     )
 
 
-def _disagrees(evidence: tuple[Evidence, ...]) -> bool:
-    return sum(min(item.bits, 0.0) for item in evidence) <= -_DISAGREEMENT_BITS
+def _contradicts(guards: tuple[str, ...], evidence: tuple[Evidence, ...], below_bound: bool) -> bool:
+    if not SPEAKING_AGAINST.isdisjoint(guards):
+        return True
+    disagreement = sum(min(item.bits, 0.0) for item in evidence)
+    return (below_bound or "uncorroborated" in guards) and disagreement <= -_DISAGREEMENT_BITS

@@ -20,6 +20,8 @@ _INSERT = insert(INBOX)
 _SETTLE = update(INBOX).where(INBOX.c.id == bindparam("message_id"))
 _ALL = select(INBOX)
 _GET = _ALL.where(INBOX.c.id == bindparam("message_id"))
+_GIVE_UP = update(INBOX).where(INBOX.c.id == bindparam("message_id")).values(original=False)
+_REPLAYS = _ALL.where(INBOX.c.replay_of == bindparam("message_id")).order_by(INBOX.c.id)
 _ORIGINAL = _ALL.where(INBOX.c.dedupe_digest == bindparam("digest"), INBOX.c.original.is_(true()))
 _COUNTS = select(INBOX.c.source, INBOX.c.state, func.count()).group_by(INBOX.c.source, INBOX.c.state)
 
@@ -105,6 +107,13 @@ class SqlInbox:
             return None
         row = self._session.first(_ORIGINAL, {"digest": _digest(dedupe_key)})
         return _message(row) if row else None
+
+    def give_up_name(self, message_id: int) -> None:
+        if not self._session.change(_GIVE_UP, {"message_id": message_id}):
+            raise LookupError("no such message")
+
+    def replays_of(self, message_id: int) -> list[StoredMessage]:
+        return [_message(row) for row in self._session.rows(_REPLAYS, {"message_id": message_id})]
 
     def get(self, message_id: int) -> StoredMessage | None:
         row = self._session.first(_GET, {"message_id": message_id})

@@ -32,10 +32,13 @@ _EDGES_TOUCHING = (
 _INSERT_FACT = insert(FACT)
 _FACT = select(FACT).where(_F.id == bindparam("fact_id"))
 _WITHDRAW = update(FACT).where(_F.id == bindparam("fact_id"), _F.withdrawn_at.is_(None))
+_LEFT_AMONG = AmongKeys(_F.left_domain, _F.left_value, "keys")
+_RIGHT_AMONG = AmongKeys(_F.right_domain, _F.right_value, "keys")
+_STANDS = _F.withdrawn_at.is_(None)
 _STANDING = union(
-    select(FACT).where(_F.withdrawn_at.is_(None), AmongKeys(_F.left_domain, _F.left_value, "keys")),
-    select(FACT).where(_F.withdrawn_at.is_(None), AmongKeys(_F.right_domain, _F.right_value, "keys")),
+    select(FACT).where(_STANDS, _LEFT_AMONG), select(FACT).where(_STANDS, _RIGHT_AMONG)
 ).order_by(_F.id.name)
+_EVER = union(select(FACT).where(_LEFT_AMONG), select(FACT).where(_RIGHT_AMONG)).order_by(_F.id.name)
 _FACT_PAGE = select(FACT).where(_F.id > bindparam("after")).order_by(_F.id).limit(bindparam("limit"))
 
 _INSERT_MEMBERSHIP = insert(MEMBERSHIP)
@@ -160,6 +163,11 @@ class SqlFacts:
         if not keys:
             return []
         return [_fact(row) for row in self._session.rows(_STANDING, {"keys": keys})]
+
+    def ever(self, keys: Collection[RecordKey]) -> list[Fact]:
+        if not keys:
+            return []
+        return [_fact(row) for row in self._session.rows(_EVER, {"keys": keys})]
 
     def page(self, *, after: int = 0, limit: int = 50) -> list[Fact]:
         return [_fact(row) for row in self._session.rows(_FACT_PAGE, {"after": after, "limit": limit})]

@@ -9,6 +9,7 @@ import pytest
 
 from mpi.store import open_store
 from tests.integration.running import Index, a28
+from tests.unit.feeds.dicom.files import build_header, write_file
 
 TWIN = "CHANTEREAU^LEA^LEA^^^^L"
 
@@ -62,6 +63,66 @@ def test_ingest_reports_every_message_and_goes_on(index, tmp_path):
     assert "nodate" not in done.stdout
 
 
+def test_warnings_are_counted_listed_and_kept(index, tmp_path):
+    tolerated = a28("A", "1", "C1", event="A08"), a28("A", "2", "C2", event="A08", born="19500101")
+    feed = written(tmp_path, "feed.hl7", *tolerated, a28("B", "3", "C3"))
+
+    summary = json.loads(index.mpi("ingest", feed, "--json").stdout)
+    again = index.mpi("ingest", written(tmp_path, "more.hl7", a28("A", "3", "C4", event="A08")))
+    listed = json.loads(index.mpi("inbox", "list", "--json").stdout)
+    table = index.mpi("inbox", "list").stdout
+    shown = index.mpi("inbox", "show", "1").stdout
+
+    assert summary["with_warnings"] == 2
+    assert [(w["messages"], w["warning"].partition(":")[0]) for w in summary["warnings"]] == [
+        (2, "MSH^1^9^1^2")
+    ]
+    warning = summary["warnings"][0]["warning"]
+    assert f"{warning} (1)\n" in again.stdout
+    assert "with warnings" in again.stdout
+    assert [m["warnings"] for m in listed] == [[warning], [warning], [], [warning]]
+    assert "warnings" in table
+    assert warning not in table
+    assert warning in shown
+
+
+def test_a_run_that_applies_nothing_has_failed(index, tmp_path):
+    stopped = written(tmp_path, "stopped.hl7", a28("A", "1", "C1", born="nodate"))
+    applied = written(tmp_path, "applied.hl7", a28("A", "1", "C2"))
+
+    assert index.mpi("ingest", stopped, check=False).returncode == 1
+    assert index.mpi("ingest", stopped, "--json", check=False).returncode == 1
+    assert index.mpi("ingest", stopped, applied).returncode == 0
+    assert index.mpi("ingest", applied).returncode == 0  # a duplicate
+    assert index.mpi("ingest", written(tmp_path, "empty.hl7", b"FHS|^~\\&|X\rFTS|0\r")).returncode == 0
+
+
+def test_a_reason_begins_with_the_place_or_the_problem(index, tmp_path):
+    file = tmp_path / "unsourced.dcm"
+    write_file(file, build_header(IssuerOfPatientID="SITE-B"))
+
+    done = index.mpi("ingest", str(file), "--source", "pacs-a", check=False)
+
+    (reason,) = [line for line in done.stdout.splitlines() if line.startswith("unsourced.dcm")]
+    assert reason.startswith("unsourced.dcm: (0010,0021): ")
+
+
+def test_a_file_of_neither_kind_is_called_so(index, tmp_path):
+    feed = written(tmp_path, "notes.txt", b"shopping list\n")
+
+    done = index.mpi("ingest", feed, check=False)
+    (kept,) = json.loads(index.mpi("inbox", "list", "--json").stdout)
+
+    assert "notes.txt: file: neither HL7 v2 nor DICOM (1)" in done.stdout
+    assert done.returncode == 1
+    assert kept["problem"] == "neither HL7 v2 nor DICOM"
+
+
+def test_commands_that_end_log_nothing_below_an_error(index):
+    for arguments in (("key", "list"), ("inbox", "list"), ("audit", "verify")):
+        assert index.mpi(*arguments).stderr == ""
+
+
 def test_a_batch_with_headers_and_mllp_framing_is_read(index, tmp_path):
     body = a28("A", "1", "C1") + b"\x0b" + a28("B", "2", "C2") + b"\x1c\r"
     feed = written(
@@ -107,10 +168,50 @@ def test_a_decision_cannot_be_taken_twice(index, tmp_path):
     assert "decided" in again.stderr
 
 
+def test_a_decision_on_a_version_that_has_passed_is_refused(index, tmp_path):
+    uncertain_pair(index, tmp_path)
+    shown = index.mpi("queue", "show", "1")
+    version = json.loads(index.mpi("queue", "show", "1", "--json").stdout)["version"]
+    index.mpi("queue", "decide", "1", "undecided", "--reviewer", "anne", "--version", str(version))
+
+    stale = index.mpi(
+        "queue", "decide", "1", "same", "--reviewer", "luc", "--version", str(version), check=False
+    )
+    fresh = index.mpi("queue", "decide", "1", "same", "--reviewer", "luc")
+
+    assert f"version {version}" in shown.stdout
+    assert stale.returncode == 1
+    assert "version" in stale.stderr
+    assert fresh.returncode == 0
+
+
+@pytest.mark.parametrize("json_too", [False, True])
+def test_a_protected_identity_is_not_shown_on_a_terminal(index, tmp_path, json_too):
+    uncertain_pair(index, tmp_path)
+    hide = a28(
+        "A", "N1", "C8", name="ZQXFAM^ZQXGIVEN^^^^^L", born="20260301", event="A31", at="20260303090000"
+    )
+    index.mpi("ingest", written(tmp_path, "hide.hl7", hide.replace(b"|PROV", b"|PROV~CACH")))
+
+    shown = index.mpi("queue", "show", "1", *(["--json"] if json_too else [])).stdout
+
+    assert "ZQX" not in shown
+    assert "bits" not in shown
+    assert "CHANTEREAU" in shown
+    if json_too:
+        document = json.loads(shown)
+        left, right = sorted((document["left"], document["right"]), key=lambda side: side["id"])
+        assert left == {"domain": "SITE-A", "id": "N1", "protected": True}
+        assert right["protected"] is False
+        assert document["evidence"] == []
+    else:
+        assert "identité protégée / protected identity" in shown
+
+
 def test_a_quarantined_message_is_replayed_once_the_configuration_is_mended(index, tmp_path):
     whole = index.config.read_text(encoding="utf-8")
     index.config.write_text(whole.replace('application = "RIS_C"', 'application = "RIS_X"'), encoding="utf-8")
-    index.mpi("ingest", written(tmp_path, "feed.hl7", a28("C", "1", "C1")))
+    index.mpi("ingest", written(tmp_path, "feed.hl7", a28("C", "1", "C1")), check=False)
     index.config.write_text(whole, encoding="utf-8")
     (waiting,) = json.loads(index.mpi("inbox", "list", "--state", "quarantined", "--json").stdout)
 
@@ -199,7 +300,9 @@ def test_the_demonstration_ends_with_both_answers_right(tmp_path):
 def test_an_address_that_is_taken_is_named(index, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        config = index.config.read_text(encoding="utf-8").replace("[mllp]\nport = 0", f"[mllp]\nport = {port}")
+        config = index.config.read_text(encoding="utf-8").replace(
+            "[mllp]\nport = 0", f"[mllp]\nport = {port}"
+        )
         index.config.write_text(config, encoding="utf-8")
         done = index.mpi("serve", check=False)
 

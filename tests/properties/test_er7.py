@@ -104,6 +104,21 @@ def test_recoding_keeps_the_values(separators, parts):
 
 
 @settings(deadline=None)
+@given(
+    st.text(st.characters(min_codepoint=0xA0, exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20),
+    st.sampled_from(["8859/1", "8859/15", ""]),
+)
+def test_utf_8_reads_the_same_whatever_is_declared(name, charset):
+    head = HEAD.partition("\rPID")[0].rpartition("|")[0]
+    pid, declared = (
+        er7.read(f"{head}|{spelling}\rPID|||1||{name}\r".encode()).segment("PID").field(5)
+        for spelling in (charset, "UNICODE UTF-8")
+    )
+
+    assert pid == declared == name
+
+
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.binary(max_size=80).map(lambda tail: b"MSH|^~\\&|" + tail))
 def test_any_bytes_are_read_or_refused(frame):
     try:

@@ -69,6 +69,30 @@ def test_what_this_version_does_not_act_on_is_named(config):
         ("[[sources]]\nname = 'ris-a'\nfeeds = ['SITE-A']", "declared twice"),
         ("[link]\nsame_domain = 'perhaps'", "link.same_domain"),
         ("colour = 'blue'", "colour"),
+        ("[[domains]]\nnamespace = ''\noid = '2.999.1.9'", r"domains\.1\.namespace"),
+        ("[[domains]]\nnamespace = 'SITE^B'\noid = '2.999.1.9'", r"domains\.1\.namespace"),
+        ("[[domains]]\nnamespace = 'SITE-B '\noid = '2.999.1.9'", r"domains\.1\.namespace"),
+        ('[[domains]]\nnamespace = "SITE\\tB"\noid = "2.999.1.9"', r"domains\.1\.namespace"),
+        ('[[domains]]\nnamespace = "SITE\\\\B"\noid = "2.999.1.9"', r"domains\.1\.namespace"),
+        ("[[domains]]\nnamespace = 'SITE-B'\noid = '2.999.x'", r"domains\.1\.oid"),
+        ("[[domains]]\nnamespace = 'SITE-B'\noid = '2.999.01'", r"domains\.1\.oid"),
+        ("[[domains]]\nnamespace = 'SITE-B'\noid = '1.40.3'", r"domains\.1\.oid"),
+        ("[[domains]]\nnamespace = 'SITE-B'\noid = 'b&c'\ntype = 'DNS'", r"domains\.1\.oid"),
+        ("[[domains]]\nnamespace = 'SITE-B'\noid = '2.999.1'", r"domains\.1\.oid.*authority\.oid"),
+        ("[authority]\noid = 'mpi.invalid'", r"authority\.oid"),
+        ("[authority]\nnamespace = 'M|PI'", r"authority\.namespace"),
+        (
+            "[[sources]]\nname = 'x'\naet = 'P'\nfeeds = ['SITE-A']\n"
+            "[[sources]]\nname = 'y'\naet = 'P '\nfeeds = ['SITE-A']",
+            r"sources\.y\.aet",
+        ),
+        *(
+            (
+                f"[[consumers]]\nname = 'c'\napplication = 'C'\nfacility = 'C'\ndomains = []\nmllp = '{address}'",
+                r"consumers\.1\.mllp",
+            )
+            for address in ("2600", "host", "host:", ":2600", "host:0", "host:70000", "ho st:1", "a:b:2600")
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(tmp_path, line, named):
@@ -79,6 +103,68 @@ def test_what_cannot_be_is_refused_by_name(tmp_path, line, named):
 
     with pytest.raises(SettingsError, match=named):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("oid", "kind"), [("2.999.1.9", "ISO"), ("site-b.invalid", "DNS"), ("0.39.0", "ISO"), ("SITE-B", "L")]
+)
+def test_a_domain_of_any_kind_of_authority_is_taken(config, oid, kind):
+    text = f"{CONFIG}\n[[domains]]\nnamespace = 'SITE B'\noid = '{oid}'\ntype = '{kind}'\n"
+    config.write_text(text, encoding="utf-8")
+
+    assert load(config).domains[1].oid == oid
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:2600", "portal.invalid:1", "[::1]:65535"])
+def test_an_address_of_a_consumer_is_host_and_port(config, address):
+    config.write_text(f"{CONFIG}\nmllp = '{address}'\n", encoding="utf-8")
+
+    assert load(config).consumers[0].mllp == address
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MPI_TYPO", "ZQX"),
+        ("MPI_TYPO__X", "ZQX"),
+        ("MPI_", "ZQX"),
+        ("MPI_LOCALRANKID", "0"),
+        ("mpi_http__prot", "8080"),
+        ("MPI_HTTP__PORT__X", "8080"),
+        ("MPI_HTTP__", "8080"),
+        ("MPI_DOMAINS__0__OID", "2.999.1.9"),
+        ("MPI_ACCEPT_TEST_INS__X", "1"),
+        ("MPI_DOMAINS", "ZQX"),
+        ("MPI_DOMAINS", ""),
+        ("MPI_DOMAINS", "[" * 100_000),
+        ("MPI_DOMAINS", '{"ZQX": 1}'),
+        ("MPI_HTTP", "ZQX"),
+        ("MPI_HTTP", "[1]"),
+    ],
+)
+def test_a_variable_that_cannot_be_is_named_and_its_value_is_not(config, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=rf"^{name}: ") as caught:
+        load(config)
+
+    assert "ZQX" not in str(caught.value)
+
+
+def test_every_form_of_variable_is_read(config, monkeypatch):
+    for name, value in {
+        "mpi_Database__Url": "sqlite:///other.db",
+        "MPI_MLLP": '{"port": 1}',
+        "MPI_ACCEPT_TEST_INS": "true",
+        "MPI_SOURCES": "[]",
+        "MPIEXEC": "not ours",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    settings = load(config)
+
+    assert (settings.database.url, settings.mllp.port) == ("sqlite:///other.db", 1)
+    assert (settings.accept_test_ins, settings.sources) == (True, [])
 
 
 def test_a_missing_file_is_an_error(tmp_path):

@@ -2,10 +2,12 @@
 What travels in REST bodies. Inputs take no field they do not know; outputs are models of their own.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, WrapValidator
 
 from mpi.index.review import Verdict
 
@@ -64,10 +66,34 @@ class IdentityIn(TraitsIn):
     record_id: Trait = _trait("The same as `id`, under its name in tables.")
 
 
+@dataclass(frozen=True, slots=True)
+class NotAnIdentity:
+    """An item that is no identity: where in it, and what is wrong. It is answered alone, as invalid."""
+
+    errors: Sequence[Mapping[str, Any]]
+
+
+def _identity_or_error(value: Any, read: Callable[[Any], IdentityIn]) -> IdentityIn | NotAnIdentity:
+    try:
+        return read(value)
+    except ValidationError as error:
+        return NotAnIdentity(error.errors(include_url=False, include_context=False, include_input=False))
+
+
+Item = Annotated[IdentityIn, WrapValidator(_identity_or_error)]
+
+
 class ResolveIn(_In):
     """Identities to group with one another and with the index."""
 
-    identities: list[IdentityIn] = Field(min_length=1, max_length=MAX_IDENTITIES)
+    identities: list[Item] = Field(min_length=1, max_length=MAX_IDENTITIES)
+
+
+class PlaceOut(_Out):
+    """One thing that is wrong, and where."""
+
+    place: str
+    problem: str
 
 
 class IdentifierOut(_Out):
@@ -80,16 +106,25 @@ class IdentifierOut(_Out):
 class ResolvedOut(_Out):
     """What is known of one identity."""
 
-    suid: str = Field(description="Stable for the consumer that asks, meaningless to any other.")
+    suid: str | None = Field(
+        description="Stable for the consumer that asks, meaningless to any other; null when invalid."
+    )
     euid: str | None = Field(description="Enterprise identifier, when there is one the caller may see.")
-    status: str = Field(description="linked, probable, ambiguous or unknown.")
-    probability: float = Field(description="Of the link to its group; 1 for an identity the index holds.")
+    status: str = Field(
+        description="linked, probable, ambiguous or unknown; invalid when the identity cannot be read."
+    )
+    probability: float | None = Field(
+        description="Of the link to its group; 1 for an identity the index holds; null when invalid."
+    )
     members: list[IdentifierOut] = Field(description="Visible identifiers of the same person.")
     companions: list[int] = Field(
         description="Positions, from 0, of the other identities of the request that are the same person."
     )
     domain_known: bool | None = Field(
         description="Whether `domain` names one the caller may see; null when none was given."
+    )
+    error: PlaceOut | None = Field(
+        None, description="Why the identity is invalid: `identities[3].birth_date` and the problem."
     )
 
 
@@ -302,6 +337,7 @@ class MessageOut(_Out):
     state: str
     place: str
     problem: str
+    warnings: list[str] = Field(description="What was tolerated: places and problems, without values.")
     received_at: datetime
     replay_of: int | None
 
@@ -318,13 +354,6 @@ class CountsOut(_Out):
 
     counts: dict[str, dict[str, int]]
     total: int
-
-
-class PlaceOut(_Out):
-    """One thing that is wrong, and where."""
-
-    place: str
-    problem: str
 
 
 class ProblemOut(_Out):

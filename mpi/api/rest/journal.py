@@ -44,6 +44,7 @@ def messages(
                 state=row.state,
                 place=row.place,
                 problem=row.problem,
+                warnings=list(row.warnings),
                 received_at=row.received_at,
                 replay_of=row.replay_of,
             )

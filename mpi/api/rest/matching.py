@@ -5,12 +5,15 @@ from typing import Any
 from fastapi import APIRouter
 
 from mpi.api.dependencies import Language, LanguageQuery, MayMatch, MayResolve, Session
+from mpi.api.problems import place_of_validation
 from mpi.api.rest import views
 from mpi.api.rest.bodies import (
     CandidateOut,
     IdentityIn,
     MatchIn,
     MatchOut,
+    NotAnIdentity,
+    PlaceOut,
     ResolvedOut,
     ResolveIn,
     ResolveOut,
@@ -25,6 +28,9 @@ from mpi.matching.decision import Decision
 
 router = APIRouter(tags=["identities"])
 
+_NOBODY = Identity(None, Demographics())
+"""Stands where an identity could not be read, so that the others keep their positions."""
+
 
 @router.post("/resolve")
 def resolve(body: ResolveIn, session: MayResolve) -> ResolveOut:
@@ -32,13 +38,21 @@ def resolve(body: ResolveIn, session: MayResolve) -> ResolveOut:
     Group identities with one another and with the index; nothing of them is stored.
 
     This is what a portal calls to group the exams of several sites under one person.
+
+    An identity that cannot be read is answered `invalid`, with the reason, in its position; the
+    others are answered as if it said nothing.
     """
-    read = [_identity(session, item, f"identities[{i}]") for i, item in enumerate(body.identities)]
+    read = [_identity_or_invalid(session, item, i) for i, item in enumerate(body.identities)]
     answers = session.registry.resolve(
-        [identity for identity, _ in read], visible=session.visible, consumer=session.caller.name
+        [_NOBODY if isinstance(item, ResolvedOut) else item[0] for item in read],
+        visible=session.visible,
+        consumer=session.caller.name,
     )
     return ResolveOut(
-        identities=[_resolved(session, a, known) for a, (_, known) in zip(answers, read, strict=True)]
+        identities=[
+            item if isinstance(item, ResolvedOut) else _resolved(session, answer, item[1])
+            for answer, item in zip(answers, read, strict=True)
+        ]
     )
 
 
@@ -52,6 +66,32 @@ def match(body: MatchIn, session: MayMatch, lang: LanguageQuery = "fr") -> Match
         identity, visible=session.visible, actor=session.caller.actor, limit=body.limit
     )
     return MatchOut(candidates=[_candidate(session, candidate, lang) for candidate in found])
+
+
+def _identity_or_invalid(
+    session: Session, item: IdentityIn | NotAnIdentity, position: int
+) -> tuple[Identity, bool | None] | ResolvedOut:
+    """What `_identity` reads, or the answer for an item that cannot be read."""
+    if isinstance(item, NotAnIdentity):
+        wrong = place_of_validation(item.errors[0], prefix=("identities", position))
+        return _invalid(wrong.place, wrong.problem)
+    try:
+        return _identity(session, item, f"identities[{position}]")
+    except InvalidIdentity as error:
+        return _invalid(error.place, error.problem)
+
+
+def _invalid(place: str, problem: str) -> ResolvedOut:
+    return ResolvedOut(
+        suid=None,
+        euid=None,
+        status="invalid",
+        probability=None,
+        members=[],
+        companions=[],
+        domain_known=None,
+        error=PlaceOut(place=place, problem=problem),
+    )
 
 
 def _identity(session: Session, item: IdentityIn, place: str) -> tuple[Identity, bool | None]:

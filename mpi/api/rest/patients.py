@@ -1,11 +1,15 @@
 """Who is who across domains: identifiers, enterprise records, why and since when."""
 
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
+from pydantic_core import PydanticCustomError
 
 from mpi.api.dependencies import LanguageQuery, MayCrossReference, MayReadPatient, Session
+from mpi.api.problems import IMPOSSIBLE_INSTANT
 from mpi.api.rest import views
 from mpi.api.rest.bodies import (
     ExplanationOut,
@@ -21,9 +25,21 @@ from mpi.index.answers import EnterpriseRecord
 router = APIRouter(tags=["patients"])
 
 Euid = Annotated[str, Path(max_length=64, description="Enterprise identifier, current or retired.")]
+_YEARS = range(1900, 2201)
+
+
+def _instant(stated: datetime) -> datetime:
+    """The instant in UTC, where it may fall outside what a date can be."""
+    with suppress(OverflowError):
+        instant = stated.astimezone(UTC)
+        if instant.year in _YEARS:
+            return instant
+    raise PydanticCustomError(IMPOSSIBLE_INSTANT, "the year must be from 1900 to 2200, in UTC")
+
+
 AsOf = Annotated[
-    AwareDatetime | None,
-    Query(description="Instant (ISO 8601 with its offset) to answer for; now by default."),
+    Annotated[AwareDatetime, AfterValidator(_instant)] | None,
+    Query(description="Instant (ISO 8601 with its offset, 1900 to 2200) to answer for; now by default."),
 ]
 
 

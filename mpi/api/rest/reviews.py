@@ -49,14 +49,19 @@ def reviews(
 
 @router.get("/reviews/{task_id}")
 def review(task_id: RowId, session: MayReadReviews, lang: LanguageQuery = "fr") -> ReviewOut:
-    """A task with its two records side by side, the evidence, and the version a verdict must name."""
+    """
+    A task with its two records side by side, the evidence, and the version a verdict must name.
+
+    A protected identity shows no traits, and then there is no evidence either.
+    """
     _check_task(session, task_id)
     view = session.registry.review(task_id, actor=session.caller.actor)
+    left, right = views.side(session, view.left), views.side(session, view.right)
     return ReviewOut(
         **views.task_fields(view.task),
-        left=views.side(session, view.left),
-        right=views.side(session, view.right),
-        score=views.score(view.score, lang),
+        left=left,
+        right=right,
+        score=views.score(view.score, lang, with_evidence=not (left.protected or right.protected)),
     )
 
 

@@ -87,15 +87,16 @@ def _parts(name: str, value: Any) -> dict[str, Any]:
     return {name: value if isinstance(value, bool | int) else str(value)}
 
 
-def score(pair: ScoredPair, language: Language) -> ScoreOut:
-    """A scored pair, in figures and in words."""
+def score(pair: ScoredPair, language: Language, *, with_evidence: bool = True) -> ScoreOut:
+    """A scored pair, in figures and in words; without evidence, only what all of it comes to."""
+    evidence = pair.evidence if with_evidence else ()
     return ScoreOut(
         weight_bits=pair.weight_bits,
         probability=pair.probability,
         decision=str(pair.decision),
         guards=list(pair.guards),
-        evidence=[EvidenceOut(trait=e.trait, level=e.level, bits=e.bits) for e in pair.evidence],
-        sentences=explain(pair, language),
+        evidence=[EvidenceOut(trait=e.trait, level=e.level, bits=e.bits) for e in evidence],
+        sentences=explain(pair, language) if with_evidence else [],
     )
 
 

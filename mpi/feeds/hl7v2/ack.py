@@ -105,7 +105,7 @@ def fault_of(error: Exception) -> Fault:
         place = ""
     problem = getattr(error, "problem", "")
     if isinstance(error, NotPermitted | LinkConflict):
-        problem = str(error)
+        problem = problem or str(error)
     return Fault(place, answer_of(error).code, problem)
 
 

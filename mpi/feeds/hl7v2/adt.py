@@ -6,7 +6,7 @@ Source: IHE ITI-8 (HL7 v2.3.1), ITI-30 (HL7 v2.5); PAM-FR 2.11; IHE ITI TF-2 app
 
 from typing import Final
 
-from mpi.errors import InvalidIdentity, NotPermitted, UnsupportedMessage
+from mpi.errors import InvalidIdentity, UnsupportedMessage
 from mpi.feeds.hl7v2 import problems
 from mpi.feeds.hl7v2.er7 import Message, Segment
 from mpi.feeds.hl7v2.identifiers import read_identifiers
@@ -37,7 +37,7 @@ def check_header(msh: Segment, *, events: frozenset[str]) -> None:
         raise UnsupportedMessage("MSH^1^11", "unsupported processing id")
     if msh.value(12) not in VERSIONS:
         raise UnsupportedMessage("MSH^1^12", "unsupported version")
-    if not msh.field(10):
+    if not msh.field(10) or msh.is_null(10):
         raise InvalidIdentity("MSH^1^10", problems.REQUIRED)
 
 
@@ -53,14 +53,14 @@ def read_instruction(
     Raises:
         UnsupportedMessage: a type, event, processing id or version this index does not take.
         InvalidIdentity, UnknownAuthority: the identity, or the merge, cannot be used.
-        NotPermitted: the sender is not configured, or does not feed the domain.
+        SenderNotPermitted: the sender is not configured, or does not feed the domain.
     """
     msh = message.msh
     if msh.value(9, 1) != "ADT":
         raise UnsupportedMessage("MSH^1^9^1^1", "unsupported message type")
     check_header(msh, events=STATEMENTS | {MERGE})
     if source is None:
-        raise NotPermitted("this application and facility may not state identities")
+        raise problems.SenderNotPermitted("MSH^1^3", "this application and facility may not state identities")
     if msh.value(9, 2) == MERGE:
         return _merge(message, source=source, directory=directory)
     warnings = []

@@ -34,6 +34,7 @@ _CODECS: Final = {
     "ISO-8859-15": "iso8859-15",
     "8859-15": "iso8859-15",
 }
+_SINGLE_BYTE: Final = frozenset({"latin-1", "iso8859-15"})
 _C1 = re.compile(rb"[\x80-\x9f]")
 _LINE_FEED = re.compile(r"\r\n|\n")
 _MEANING: Final = {"F": 0, "S": 1, "T": 4, "R": 2, "E": 3}
@@ -215,7 +216,7 @@ def read_header(frame: bytes) -> Segment:
     Read MSH alone, to learn the delimiters, the sender and the character set.
 
     The segment's `codec` decodes what it holds and encodes it back to the same bytes, whether or
-    not the rest of the message is in that character set.
+    not the rest of the message is in that character set. UTF-8 is recognised as in `read`.
 
     Raises:
         UnreadableMessage: no MSH segment, or unusable delimiters.
@@ -227,12 +228,27 @@ def read_header(frame: bytes) -> Segment:
     text = line.decode("latin-1")
     header = Segment("MSH", text, separators_of(text), "latin-1")
     if not line.isascii():
-        codec = _CODECS.get(header.value(18).strip().upper(), "latin-1")
+        codec = codec_of(header.value(18)) or "latin-1"
+        if codec in _SINGLE_BYTE and _is_utf_8(frame):
+            codec = "utf-8"
         try:
             return Segment("MSH", line.decode(codec), header.separators, codec)
         except UnicodeDecodeError:
             pass
     return header
+
+
+def codec_of(charset: str) -> str | None:
+    """The Python codec of a table 0211 name, or of a spelling of one that is sent; None when unknown."""
+    return _CODECS.get(charset.strip().upper())
+
+
+def _is_utf_8(frame: bytes) -> bool:
+    """Whether bytes that are not ASCII are UTF-8: a text in a single-byte set practically never is by chance."""
+    try:
+        return not frame.isascii() and bool(frame.decode("utf-8"))
+    except UnicodeDecodeError:
+        return False
 
 
 class Message:
@@ -272,6 +288,9 @@ class Message:
 def read(frame: bytes, *, default_charset: str = "8859/1", header: Segment | None = None) -> Message:
     """
     Read one message.
+
+    A message in UTF-8 that declares a single-byte character set, or none, is read as UTF-8 with a
+    warning: a surname must not be stored mangled because an interface engine left MSH-18 as it was.
 
     Args:
         default_charset: what a blank MSH-18 means from this sender (HL7 table 0211 name).
@@ -316,12 +335,15 @@ def _is_segment_name(name: str) -> bool:
 
 
 def _decode(frame: bytes, declared: str, default_charset: str) -> tuple[str, str, tuple[str, ...]]:
-    charset = declared.strip().upper()
-    codec = _CODECS.get(charset or default_charset.upper())
+    charset = declared.strip()
+    codec = codec_of(charset or default_charset)
     if codec is None:
         raise UnreadableMessage("MSH^1^18", problems.UNKNOWN_CHARSET)
     if frame.isascii():
         return frame.decode("ascii"), codec, ()
+    if (codec in _SINGLE_BYTE or (codec == "ascii" and not charset)) and _is_utf_8(frame):
+        what = "declares another character set" if charset else "blank"
+        return frame.decode("utf-8"), "utf-8", (f"MSH^1^18: {what}; the message is UTF-8",)
     warnings = (
         [] if charset else ["MSH^1^18: blank beside bytes that are not ASCII; read as the source's default"]
     )

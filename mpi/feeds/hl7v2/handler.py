@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from mpi.errors import UnreadableMessage
+from mpi.errors import SettingsError, UnreadableMessage
 from mpi.feeds.hl7v2 import adt, er7, skeletons
 from mpi.feeds.hl7v2.ack import acknowledge
 from mpi.feeds.hl7v2.query import CrossReferences, answer_query
@@ -22,6 +22,8 @@ from mpi.index.parties import Directory
 from mpi.index.ports import Clock
 
 UNKNOWN_SOURCE: Final = "unknown"
+MAX_CONTROL_ID_LENGTH: Final = 199
+"""MSH-10 of HL7 v2.7, the longest of any version. A longer one is kept by its digest."""
 _WORD = re.compile(r"[A-Z][A-Z0-9]{2}", re.ASCII)
 
 _log = structlog.get_logger()
@@ -56,12 +58,18 @@ class Hl7Handler:
     HL7 v2 over anything that carries frames: MLLP, files, a replay of the journal.
 
     Safe to call from several threads when the registry is.
+
+    Raises:
+        SettingsError: a source's default character set is not one we read.
     """
 
     def __init__(self, registry: Index, directory: Directory, clock: Clock) -> None:
         self._registry = registry
         self._directory = directory
         self._clock = clock
+        for source in directory.sources:
+            if er7.codec_of(source.default_charset) is None:
+                raise SettingsError(f"sources.{source.name}.default_charset: no character set we read")
         for error in (False, True):  # built now, so that no sender waits for it
             skeletons.acknowledgement(skeletons.OLD, error=error)
             skeletons.acknowledgement(skeletons.NEW, error=error)
@@ -72,6 +80,9 @@ class Hl7Handler:
         """
         Answer one message (no MLLP framing), in its own character set.
 
+        An acknowledgement is not journalled and gets no answer, which is an empty one: two systems
+        that acknowledged each other's acknowledgements would never stop.
+
         Raises:
             StoreError: nothing may be answered; close the connection.
         """
@@ -79,6 +90,12 @@ class Hl7Handler:
             header = er7.read_header(frame)
         except UnreadableMessage:
             header = None
+        if header is not None and header.value(9, 1).strip().upper() == "ACK":
+            source = self._directory.source_of(header.value(3), header.value(4))
+            _log.warning(
+                "hl7v2.acknowledgement_ignored", source=source.name if source is not None else UNKNOWN_SOURCE
+            )
+            return b""
         if header is not None and header.value(9, 1) == "QBP":
             return self._answer_query(frame, header)
         incoming = self.prepare(frame)
@@ -119,7 +136,7 @@ class Hl7Handler:
             source=source.name if source is not None else UNKNOWN_SOURCE,
             application=application,
             facility=facility,
-            control_id=header.value(10),
+            control_id=_control_id(header),
             content_hash=_content_hash(frame, header),
             raw=frame,
             event="^".join(
@@ -157,10 +174,21 @@ class Hl7Handler:
                 header.codec, errors="replace"
             )
         text = answer_query(message, index=self._registry, directory=self._directory, at=at)
+        if message.codec == "utf-8" != er7.codec_of(header.value(18)):
+            return _in_utf_8(text)  # what the request did not declare, the answer does
         try:
             return text.encode(message.codec)
         except UnicodeEncodeError:
             return _in_utf_8(text)
+
+
+def _control_id(header: er7.Segment) -> str:
+    """The whole of MSH-10, whatever delimiters a sender put into it; empty when there is none."""
+    text = "" if header.is_null(10) else header.field(10)
+    if len(text) <= MAX_CONTROL_ID_LENGTH:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"{text[: MAX_CONTROL_ID_LENGTH - len(digest) - 1]}#{digest}"
 
 
 def _content_hash(frame: bytes, header: er7.Segment) -> str:

@@ -10,10 +10,10 @@ PAM-FR 2.11 PID-3; Annex N 1.8.1 (OIDs).
 from dataclasses import dataclass
 from typing import Final
 
-from mpi.errors import InvalidIdentity, NotPermitted, UnknownAuthority
+from mpi.errors import InvalidIdentity, UnknownAuthority
 from mpi.feeds.hl7v2 import problems
 from mpi.feeds.hl7v2.er7 import Repetition, Segment
-from mpi.identity.domains import Domain, national_type
+from mpi.identity.domains import Domain, is_national, national_type
 from mpi.identity.model import AssigningAuthority, PatientIdentifier
 from mpi.index.parties import Directory, PatientIdentitySource
 
@@ -63,24 +63,26 @@ def read_identifiers(
     Sort a CX list into own, national and other identifiers; at least one is the source's own.
 
     An unknown authority beside an own identifier is a warning: receivers do not fail on what
-    they have no use for. Alone, it is the error.
+    they have no use for. Alone, it is the error. A national number that is neither INS nor NH
+    (the insured parent's, `SS`) is of an authority as good as unknown.
 
     Raises:
         InvalidIdentity: no identifier at all, or none that names the patient to this source.
         UnknownAuthority: an authority is unknown or incomplete, and no own identifier is there.
-        NotPermitted: the domain is known, the source does not feed it, and no own identifier is there.
+        SenderNotPermitted: the domain is known, the source does not feed it, and no own identifier
+            is there.
     """
     own: dict[tuple[str, str], OwnIdentifier] = {}
     national: list[tuple[int, PatientIdentifier]] = []
     others: list[PatientIdentifier] = []
     withdrawn_ins = False
     unknown: list[UnknownAuthority] = []
-    foreign = False
+    foreign_place = ""
     warnings: list[str] = []
     for number, cx in enumerate(segment.repetitions(field), start=1):
         place = f"{segment.name}^1^{field}^{number}"
         identifier = PatientIdentifier(cx.value(1).strip(), read_authority(cx), cx.value(5).strip())
-        kind = national_type(identifier)
+        kind = national_type(identifier, bare_oid="")
         if not identifier.value:
             if cx.is_null(1) and kind == "INS":
                 withdrawn_ins = True
@@ -97,19 +99,22 @@ def read_identifiers(
                 domain = _domain_of(identifier, source=source, directory=directory, place=f"{place}^4")
             except UnknownAuthority as error:
                 unknown.append(error)
-                others.append(identifier)
+                if not is_national(identifier.authority):  # somebody else's NIR is not kept
+                    others.append(identifier)
                 continue
             if directory.fed_by(source, domain):
                 complete = PatientIdentifier(identifier.value, domain.authority, identifier.type_code)
                 own.setdefault((domain.key, identifier.value), OwnIdentifier(complete, domain.key))
             else:
-                foreign = True
+                foreign_place = foreign_place or f"{place}^4"
                 others.append(identifier)
     if not own:
         if unknown:
             raise unknown[0]
-        if foreign:
-            raise NotPermitted("this source may not state identities for that domain")
+        if foreign_place:
+            raise problems.SenderNotPermitted(
+                foreign_place, "this source may not state identities for that domain"
+            )
         problem = problems.NO_OWN_IDENTIFIER if national or others else problems.REQUIRED
         raise InvalidIdentity(f"{segment.name}^1^{field}", problem)
     warnings += [f"{error.place}: {error.problem}" for error in unknown]
@@ -123,4 +128,6 @@ def _domain_of(
 ) -> Domain:
     if identifier.authority == AssigningAuthority() and identifier.type_code in PATIENT_TYPES:
         return directory.domains.by_key(source.feeds[0])
+    if is_national(identifier.authority):
+        raise UnknownAuthority(place, problems.NEITHER_INS_NOR_NH)
     return directory.domains.resolve(identifier.authority, place=place)

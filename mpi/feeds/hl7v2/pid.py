@@ -8,9 +8,9 @@ Source: HL7 v2.5 chapter 3 (PID); IHE ITI-8, ITI-30; PAM-FR 2.11 (PID, ZFD); Ann
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,13 +18,14 @@ from mpi.errors import InvalidIdentity
 from mpi.feeds.hl7v2 import problems
 from mpi.feeds.hl7v2.er7 import Message, Repetition, Segment, Separators
 from mpi.feeds.hl7v2.identifiers import StatedIdentifiers, read_identifiers
-from mpi.feeds.hl7v2.times import parse_instant
+from mpi.feeds.hl7v2.times import PARIS, parse_instant
 from mpi.identity.domains import TEST_INS_OIDS, ins_oid
 from mpi.identity.ins import (
     INS_NIA_OID,
     INS_NIR_OID,
     IdentityAttribute,
     InvalidMatricule,
+    embedded_differences,
     parse_matricule,
 )
 from mpi.identity.model import (
@@ -43,6 +44,7 @@ _PID_32: Final = {attribute.value for attribute in IdentityAttribute} | {
     *("VIDE", "PROV", "VALI", "IDVER", "RECD", "IDRA", "FILI"),  # table 0445, France
     *("US", "UD", "UA", "AL"),  # table 0445, HL7
 }
+_CLOCK_TOLERANCE: Final = timedelta(days=1)
 _HOME: Final = ("address", "city", "postal_code", "country")
 
 
@@ -73,8 +75,8 @@ def read_source_records(
 
     Raises:
         InvalidIdentity: no PID or several, no usable identifier, no name, an impossible birth
-            date, an unknown sex, no event time, or text that no identity contains.
-        UnknownAuthority, NotPermitted: see `read_identifiers`.
+            date or one after the event, an unknown sex, no event time, or text that no identity contains.
+        UnknownAuthority, SenderNotPermitted: see `read_identifiers`.
     """
     pid = one_segment(message, "PID", several=problems.ONE_PERSON)
     refuse_unusable_text(pid)
@@ -83,7 +85,7 @@ def read_source_records(
     event_time = read_event_time(message, warn=stated.warn)
     _names(pid, stated)
     _mother(pid, stated)
-    _birth_date(pid, stated)
+    _birth_date(pid, stated, event_time=event_time)
     _sex(pid, stated)
     _addresses(pid, stated)
     _telecoms(pid, stated)
@@ -212,7 +214,7 @@ def _mother(pid: Segment, stated: _Stated) -> None:
         stated.deleted.add("mother_birth_name")
 
 
-def _birth_date(pid: Segment, stated: _Stated) -> None:
+def _birth_date(pid: Segment, stated: _Stated, *, event_time: datetime) -> None:
     text = pid.value(7)
     if pid.is_null(7):
         stated.deleted.add("birth_date")
@@ -220,9 +222,13 @@ def _birth_date(pid: Segment, stated: _Stated) -> None:
         try:
             if _BIRTH_TIME.fullmatch(text) is None:
                 raise ValueError
-            stated.values["birth_date"] = PartialDate.parse(re.split("[+-]", text, maxsplit=1)[0])
+            date = PartialDate.parse(re.split("[+-]", text, maxsplit=1)[0])
         except ValueError:
             raise InvalidIdentity("PID^1^7", problems.NOT_A_DATE) from None
+        earliest = datetime(date.year, date.month or 1, date.day or 1, tzinfo=PARIS)
+        if earliest - event_time > _CLOCK_TOLERANCE:
+            raise InvalidIdentity("PID^1^7", problems.AFTER_THE_EVENT)
+        stated.values["birth_date"] = date
 
 
 def _sex(pid: Segment, stated: _Stated) -> None:
@@ -313,7 +319,7 @@ def _identity_codes(pid: Segment, stated: _Stated) -> None:
         stated.deleted.add("identity_codes")
     codes = []
     for number, repetition in enumerate(pid.repetitions(32), start=1):
-        code = repetition.value(1).strip()
+        code = repetition.value(1).strip().upper()
         if code:
             codes.append(code)
             if code not in _PID_32:
@@ -340,28 +346,65 @@ def _ins(
     Admit the INS a message may state, and return the INS identifiers that are kept.
 
     A refused INS is dropped with a warning; the message stands. A NIR is preferred to a NIA.
+    Traits that differ from those the matricule embeds, or a missing birth place, only warn.
 
-    Source: PAM-FR 2.11 section 4 (INS only with PID-32 VALI); Annex N 1.8.1 (real, test and
-    demonstration OIDs).
+    Source: PAM-FR 2.11 section 4 (INS only with PID-32 VALI), PID-5, 7, 8, 11 (strict traits);
+    Annex N 1.8.1 (real, test and demonstration OIDs).
     """
     if identifiers.withdrawn_ins:
         stated.deleted.update(("ins", "ins_oid"))
     accepted = TEST_INS_OIDS if accept_test_ins else {INS_NIR_OID, INS_NIA_OID}
+    reason = _why_no_ins(stated.values)
     kept: list[tuple[bool, str, str, PatientIdentifier]] = []
     for number, identifier in identifiers.national:
         place = f"PID^1^3^{number}"
         oid = ins_oid(identifier)
-        if "VALI" not in stated.values["identity_codes"]:
-            stated.warn(place, "INS of an identity that is not validated; dropped")
+        if reason:
+            stated.warn(place, f"INS {reason}; dropped")
         elif oid not in accepted:
             stated.warn(f"{place}^4", "INS of the wrong kind, real or test, for this platform; dropped")
         else:
             try:
-                value = parse_matricule(identifier.value).value
+                matricule = parse_matricule(identifier.value)
             except InvalidMatricule:
                 stated.warn(f"{place}^1", "not a matricule INS, or a wrong key; dropped")
-            else:
-                kept.append((oid == INS_NIA_OID, value, oid, identifier))
+                continue
+            kept.append((oid == INS_NIA_OID, matricule.value, oid, identifier))
+            differences = embedded_differences(
+                matricule, sex=stated.values["sex"], birth_date=stated.values["birth_date"]
+            )
+            if differences:
+                stated.warn(
+                    f"{place}^1", f"the matricule differs from the stated {', '.join(differences)}; kept"
+                )
     if kept:
+        if not stated.values.get("birth_place_code"):
+            stated.warn("PID^1^11", "no birth place code (BDL) beside an INS")
         _, stated.values["ins"], stated.values["ins_oid"], _ = min(kept, key=lambda item: item[:3])
     return tuple(item[3] for item in kept)
+
+
+def _why_no_ins(values: Mapping[str, Any]) -> str:
+    """
+    What keeps an identity from bearing an INS; empty when nothing does.
+
+    Source: PAM-FR 2.11 (PID-32, PID-5 L, PID-7, PID-8, ZFD-4); RNIV (strict traits).
+    """
+    codes = set(values["identity_codes"])
+    birth_names = [name for name in values["names"] if name.use is NameUse.BIRTH and name.family.strip()]
+    date: PartialDate | None = values.get("birth_date")
+    if "VALI" not in codes:
+        return "of an identity that is not validated"
+    if codes & {IdentityAttribute.DOUBTFUL, IdentityAttribute.FICTITIOUS}:
+        return "of a doubtful or fictitious identity"
+    if not birth_names:
+        return "without a birth name"
+    if not any((name.given + name.given_list).strip() for name in birth_names):
+        return "without a birth given name"
+    if date is None or date.day is None:
+        return "without a full birth date"
+    if values.get("birth_date_interpreted"):
+        return "beside an interpreted birth date"
+    if values.get("sex") not in ("M", "F"):
+        return "without sex M or F"
+    return ""

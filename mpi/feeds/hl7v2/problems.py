@@ -9,15 +9,19 @@ Source: HL7 v2.5 table 0357.
 
 from typing import Final
 
+from mpi.errors import NotPermitted
+
 REQUIRED: Final = "required and missing"
 SEGMENT_MISSING: Final = "segment missing"
 ONE_PERSON: Final = "one person per message"
 ONE_MERGE: Final = "one merge per message"
 NOT_A_DATE: Final = "not a date (expected YYYY[MM[DD]])"
 NOT_IN_TABLE: Final = "not a value of its table"
+AFTER_THE_EVENT: Final = "later than the event that states it"
 CONTROL_CHARACTER: Final = "contains a control character"
 TOO_LONG: Final = "longer than 256 characters"
 NO_OWN_IDENTIFIER: Final = "no identifier of a domain this source feeds"
+NEITHER_INS_NOR_NH: Final = "a national authority, and a type that is neither INS nor NH"
 SEVERAL_SURVIVORS: Final = "more than one identifier to merge into"
 SEVERAL_SUBSUMED: Final = "more than one identifier to retire"
 SELF_MERGE: Final = "an identifier cannot be merged into itself"
@@ -40,10 +44,12 @@ CODES: Final = {
     ONE_PERSON: 100,
     ONE_MERGE: 100,
     NOT_A_DATE: 102,
+    AFTER_THE_EVENT: 102,
     NOT_IN_TABLE: 103,
     CONTROL_CHARACTER: 102,
     TOO_LONG: 102,
     NO_OWN_IDENTIFIER: 101,
+    NEITHER_INS_NOR_NH: 204,
     SEVERAL_SURVIVORS: 205,
     SEVERAL_SUBSUMED: 205,
     SELF_MERGE: 205,
@@ -77,3 +83,18 @@ TABLE_0357: Final = {
     206: "Application record locked",
     207: "Application internal error",
 }
+
+
+class SenderNotPermitted(NotPermitted):
+    """
+    A sender did what it may not do.
+
+    Args:
+        place: where the message says so, for ERR-2.
+        problem: what it may not do.
+    """
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(problem)
+        self.place = place
+        self.problem = problem

@@ -90,7 +90,7 @@ def answer_query(message: Message, *, index: CrossReferences, directory: Directo
         return _response(msh, qpd, faults=refused.faults, found=(), at=at, own_application=own)
     except NotPermitted as error:
         _audit(index, "consumer:unknown", "MSH^1^3")
-        fault = Fault(fault_of(error).place, answer_of(error).code)
+        fault = Fault("MSH^1^3", answer_of(error).code)
         return _response(msh, qpd, faults=(fault,), found=(), at=at, own_application=own)
     except MpiError as error:
         fault = Fault(fault_of(error).place, answer_of(error).code)

@@ -62,9 +62,9 @@ def test_f02_in_2_3_1_the_error_is_in_err_1(feed):
 
 
 def test_f03_a_domain_of_another_source_is_refused(feed):
-    reply = feed.send(adt("A28", "PID|||B77^^^SITE-B||ROUX^ANNE"))
+    reply = feed.send(adt("A28", "PID|||X1^^^SITE-B~B77^^^SITE-B||ROUX^ANNE"))
 
-    assert reply.msa_1 == "AE"
+    assert (reply.msa_1, reply.err_2, reply.err_3) == ("AE", "PID^1^3^1^4", "204")
     assert feed.state is MessageState.QUARANTINED
     assert not feed.registry.records
 
@@ -72,7 +72,14 @@ def test_f03_a_domain_of_another_source_is_refused(feed):
 def test_f03_a_sender_nobody_configured_is_refused(feed):
     reply = feed.send(adt(application="RIS_Z"))
 
-    assert reply.msa_1 == "AE"
+    assert (reply.msa_1, reply.err_2, reply.err_3) == ("AE", "MSH^1^3", "204")
+    assert not feed.registry.records
+
+
+def test_a_birth_after_the_event_is_refused(feed):
+    reply = feed.send(adt("A28", "PID|||A1001||ROUX^ANNE||20280101|F"))
+
+    assert (reply.msa_1, reply.err_2, reply.err_3) == ("AE", "PID^1^7", "102")
     assert not feed.registry.records
 
 

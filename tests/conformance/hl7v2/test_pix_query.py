@@ -157,7 +157,7 @@ def test_the_index_is_asked_for_what_the_consumer_may_see(feed):
 def test_a_consumer_nobody_configured_gets_nothing(feed):
     reply = feed.send(query(B77, application="OTHER"))
 
-    assert (reply.msa_1, reply.err_2, reply.err_3) == ("AE", "", "204")
+    assert (reply.msa_1, reply.err_2, reply.err_3) == ("AE", "MSH^1^3", "204")
     assert reply.first("QAK", 2) == "AE"
     assert reply.first("PID", 3) is None
 

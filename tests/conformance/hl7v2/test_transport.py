@@ -111,6 +111,24 @@ def test_t04_declared_utf_8_that_is_not_is_refused(feed):
     assert not feed.registry.records
 
 
+@pytest.mark.parametrize("charset", ["8859/1", "8859/15", ""])
+@pytest.mark.parametrize(("family", "given"), [("ŒUVRARD", "HÉLÈNE"), ("Prévôt", "Zoé")])
+def test_t04_utf_8_declared_otherwise_is_read_as_utf_8_and_flagged(feed, charset, family, given):
+    reply = feed.send(adt("A28", f"PID|||A1||{family}^{given}||1984|F", charset=charset).encode())
+    record = feed.latest(KEY_A, "A1")
+
+    assert reply.msa_1 == "AA"
+    assert (record.demographics.names[0].family, record.demographics.names[0].given) == (family, given)
+    assert record.warnings[0].startswith("MSH^1^18: ")
+
+
+def test_an_acknowledgement_is_not_answered_and_the_connection_goes_on(feed):
+    stream = wrap(adt(message_type="ACK").encode()) + wrap(numbered(1)[0])
+
+    assert acknowledged(feed, [stream], 1) == ["T-0"]
+    assert len(feed.registry.journal) == 1
+
+
 def test_t05_the_same_message_again_gets_the_same_acknowledgement(feed):
     first = feed.send(adt())
     second = feed.send(adt().replace("20260302101500+0100", "20260302101622+0100"))

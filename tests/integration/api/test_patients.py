@@ -2,6 +2,8 @@
 
 from urllib.parse import quote
 
+import pytest
+
 from mpi.index.review import Verdict
 from tests.federation import START, person
 
@@ -55,6 +57,42 @@ def test_identifiers_as_they_were(served):
     ).json()["members"] == [
         {"domain": "SITE-A", "id": "A1", "subsumed": False, "status": "PROV", "attributes": []}
     ]
+
+
+IMPOSSIBLE = [
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-14:00",
+    "1899-12-31T23:59:59Z",
+    "1900-01-01T00:00:00+00:01",
+    "2201-01-01T00:00:00Z",
+    "2200-12-31T23:59:59-00:01",
+]
+
+
+@pytest.mark.parametrize("instant", IMPOSSIBLE)
+@pytest.mark.parametrize("path", ["/api/v1/identifiers?domain=SITE-A&id=A1", "/api/v1/patients/EUID?"])
+def test_an_instant_no_record_can_be_of_is_refused(served, path, instant):
+    served.world.state("A", "A1", person())
+
+    answer = served.get(
+        f"{path.replace('EUID', served.world.euid('A', 'A1'))}&as_of={quote(instant)}", by="lead"
+    )
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {"place": "as_of", "problem": "the year must be from 1900 to 2200, in UTC"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("instant", "status"), [("1900-01-01T00:00:00Z", 404), ("2200-12-31T23:59:59Z", 200)]
+)
+def test_the_first_and_the_last_instant_are_answered(served, instant, status):
+    served.world.state("A", "A1", person())
+
+    answer = served.get(f"/api/v1/patients/{served.world.euid('A', 'A1')}?as_of={quote(instant)}", by="lead")
+
+    assert answer.status_code == status
 
 
 def test_a_patient_has_a_golden_record_with_its_sources(served):

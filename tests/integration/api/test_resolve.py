@@ -122,21 +122,72 @@ def test_another_sites_patient_is_told_from_nobody_by_nothing(served):
     assert [item["domain_known"] for item in before] == [False, False, None]
 
 
-def test_a_wrong_trait_is_named_with_its_position(served):
-    answer = served.post(
-        "/api/v1/resolve", {"identities": [LOUISE, LOUISE, LOUISE, {"birth_date": "29/02/1984"}]}
-    )
+@pytest.mark.parametrize(
+    ("item", "place", "problem"),
+    [
+        ({"birth_date": "29/02/1984"}, ".birth_date", "not a date (expected YYYY[-MM[-DD]] or YYYYMMDD)"),
+        ({"id": "A1"}, ".domain", "an identifier needs its domain"),
+        ({"domain": ["SITE-A"], "id": "A1"}, ".domain", "expected a text"),
+        ({"birthdate": "1984-02-29"}, ".birthdate", "unknown field"),
+        ({"ROUXEL ODETTE": 1}, ".(unnamed)", "unknown field"),
+        ("A1", "", "expected a JSON object"),
+        (None, "", "expected a JSON object"),
+        ([LOUISE], "", "expected a JSON object"),
+    ],
+)
+def test_an_identity_that_cannot_be_read_is_named_and_the_others_are_answered(served, item, place, problem):
+    served.world.state("A", "A1", person())
 
-    assert answer.status_code == 422
-    assert answer.json()["errors"] == [
-        {"place": "identities[3].birth_date", "problem": "not a date (expected YYYY[-MM[-DD]] or YYYYMMDD)"}
-    ]
+    first, wrong, held, third = served.resolve(ODETTE, item, {"domain": "SITE-A", "id": "A1"}, ODETTE)
+
+    assert wrong == {
+        "suid": None,
+        "euid": None,
+        "status": "invalid",
+        "probability": None,
+        "members": [],
+        "companions": [],
+        "domain_known": None,
+        "error": {"place": f"identities[1]{place}", "problem": problem},
+    }
+    assert (first["status"], first["companions"], third["companions"]) == ("linked", [3], [0])
+    assert (held["status"], held["euid"]) == ("linked", served.world.euid("A", "A1"))
+    assert [answer["error"] for answer in (first, held, third)] == [None] * 3
 
 
-def test_an_identifier_needs_its_domain(served):
-    answer = served.post("/api/v1/resolve", {"identities": [{"id": "A1"}]})
+def test_an_identity_that_cannot_be_read_changes_nothing_for_the_others(served):
+    empty, before = served.resolve({}, LOUISE)
+    wrong, after = served.resolve({"sex": "?"}, LOUISE)
 
-    assert (answer.status_code, answer.json()["errors"][0]["place"]) == (422, "identities[0].domain")
+    assert before == after
+    assert (empty["status"], wrong["status"]) == ("unknown", "invalid")
+    assert served.resolve({"sex": "?"}, {"sex": "?"})[1]["error"]["place"] == "identities[1].sex"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        "x",
+        {},
+        {"identities": None},
+        {"identities": {}},
+        {"identities": []},
+        {"identities": [{}], "x": 1},
+    ],
+)
+def test_a_body_of_another_shape_is_refused(served, body):
+    assert served.post("/api/v1/resolve", body).status_code == 422
+
+
+def test_the_documented_answer_tells_an_invalid_identity(served):
+    schemas = served.app.openapi()["components"]["schemas"]
+
+    item = schemas["ResolveIn"]["properties"]["identities"]["items"]
+    assert item == {"$ref": "#/components/schemas/IdentityIn"}
+    assert "invalid" in schemas["ResolvedOut"]["properties"]["status"]["description"]
+    assert {"$ref": "#/components/schemas/PlaceOut"} in schemas["ResolvedOut"]["properties"]["error"]["anyOf"]
 
 
 def test_a_thousand_identities_are_answered_in_order(served):

@@ -1,6 +1,11 @@
 """Clerical review over REST: the queue, the verdict, the facts, the journal."""
 
-from tests.federation import person
+from dataclasses import replace
+
+import pytest
+
+from mpi.index.events import IdentityStated
+from tests.federation import person, statement
 
 
 def a_doubtful_pair(served, left="A", right="B"):
@@ -29,6 +34,22 @@ def test_a_task_shows_both_records_side_by_side_and_why(served):
     assert shown["score"]["sentences"][-1].startswith("total")
     assert ("key:reviewer", "review.list") in served.audited()
     assert ("key:reviewer", "review.read") in served.audited()
+
+
+@pytest.mark.parametrize("code", ["ANOM", "CACH"])
+def test_a_protected_identity_shows_nothing_and_nothing_it_was_compared_by(served, code):
+    task = a_doubtful_pair(served)
+    hidden = person("ZQXFAM", "ZQXGIVEN", birth_place_code="", identity_codes=("PROV", code))
+    served.world.state("B", "B7", hidden, minute=30)
+
+    answer = served.get(f"/api/v1/reviews/{task.id}", by="lead")
+
+    sides = {side["id"]: side for side in (answer.json()["left"], answer.json()["right"])}
+    assert (sides["B7"]["protected"], sides["B7"]["traits"]) == (True, {})
+    assert sides["A1"]["protected"] is False
+    assert sides["A1"]["traits"]["birth_name"] == "CHANTEREAU"
+    assert (answer.json()["score"]["evidence"], answer.json()["score"]["sentences"]) == ([], [])
+    assert "ZQX" not in answer.text
 
 
 def test_a_verdict_joins_and_its_withdrawal_separates(served):
@@ -133,6 +154,16 @@ def test_the_journal_shows_what_became_of_messages_and_not_what_they_said(served
     assert counts["total"] == 2
     [stopped] = served.get("/api/v1/messages?state=quarantined&source=ris-a", by="lead").json()["messages"]
     assert "itself" in stopped["problem"]
+
+
+def test_the_journal_shows_what_was_tolerated(served):
+    tolerated = replace(statement("A", "A1", person()), warnings=("PID^1^3: left out",))
+    served.world.send(IdentityStated((tolerated,)), source="ris-a")
+    served.world.state("A", "A2", person("MAHÉ"))
+
+    messages = served.get("/api/v1/messages", by="operator").json()["messages"]
+
+    assert [m["warnings"] for m in messages] == [["PID^1^3: left out"], []]
 
 
 def test_a_limited_lead_sees_the_journal_of_its_sources(served):

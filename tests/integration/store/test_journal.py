@@ -86,6 +86,31 @@ def test_only_one_message_can_be_the_original_of_its_name(store: Store) -> None:
     assert original.id == first
 
 
+def test_a_name_given_up_is_free_for_the_next_message(store: Store) -> None:
+    with store.write() as uow:
+        first = uow.inbox.add(envelope("M1"), received_at=NOON, state=MessageState.QUARANTINED)
+        uow.inbox.give_up_name(first)
+        second = uow.inbox.add(envelope("M1"), received_at=NOON, state=MessageState.APPLIED)
+        uow.commit()
+    with store.read() as uow:
+        original, kept = uow.inbox.original(envelope("M1").dedupe_key), uow.inbox.get(first)
+
+    assert original is not None
+    assert kept is not None
+    assert (original.id, kept.state) == (second, MessageState.QUARANTINED)
+
+
+def test_replays_name_what_they_replay(store: Store) -> None:
+    with store.write() as uow:
+        first = add_message(uow, "M1")
+        again = uow.inbox.add(
+            envelope("M1"), received_at=NOON, state=MessageState.APPLIED, original=False, replay_of=first
+        )
+
+        assert [message.id for message in uow.inbox.replays_of(first)] == [again]
+        assert uow.inbox.replays_of(again) == []
+
+
 def test_the_name_of_a_message_holds_every_character_of_it(store: Store) -> None:
     with store.write() as uow:
         for control_id in ("M1", "m1", "M1 ", EVERY_TEXT, EVERY_TEXT.replace("\x00", ""), "M" * 10_000):

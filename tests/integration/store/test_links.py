@@ -71,6 +71,8 @@ def test_standing_facts_touch_a_key_and_are_not_withdrawn(store: Store) -> None:
         assert standing(key("B")) == [ab, bc]
         assert standing(key("C"), key("A"), key("nobody")) == [ab, bc]
         assert standing() == []
+        assert [item.id for item in uow.facts.ever([key("A")])] == [ab, gone]
+        assert uow.facts.ever([]) == []
         withdrawn = uow.facts.get(gone)
         assert withdrawn is not None
         assert (withdrawn.withdrawn_at, withdrawn.withdrawn_by) == (later(5), "user:zoé")

@@ -120,6 +120,14 @@ def test_a_failing_handler_closes_the_connection_unanswered(error, event):
     assert "ZQX" not in repr(logs)
 
 
+def test_an_empty_reply_is_not_written():
+    with listening(lambda message: b"" if message == b"A" else message) as port, connect(port) as peer:
+        peer.sendall(wrap(b"A") + wrap(b"B") + wrap(b"A") + wrap(b"C"))
+
+        assert peer.recv(65_536) == wrap(b"B")
+        assert receive_frames(peer, 1) == [b"C"]
+
+
 def test_a_reply_is_one_write():
     with listening(lambda message: b"A" * 4000) as port, connect(port) as peer:
         peer.sendall(wrap(b"A"))

@@ -1,13 +1,17 @@
 import pytest
 
+from mpi.identity.domains import INS_TYPE, national_type
 from mpi.identity.ins import (
+    INS_NIR_OID,
     IdentityAttribute,
     IdentityStatus,
     InvalidMatricule,
+    embedded_differences,
     matricule_key,
     parse_matricule,
     status_from_pid_32,
 )
+from mpi.identity.model import AssigningAuthority, PartialDate, PatientIdentifier
 
 KEYS = [
     pytest.param("2840229999123", "54", id="plain"),
@@ -83,6 +87,8 @@ def test_no_key_for_what_is_not_a_body(body):
         (("VALI",), True, IdentityStatus.QUALIFIED),
         (("VALI", "DOUT"), True, IdentityStatus.PROVISIONAL),
         (("FICT", "VALI"), True, IdentityStatus.PROVISIONAL),
+        ((" vali ",), True, IdentityStatus.QUALIFIED),
+        (("vali", "dout"), True, IdentityStatus.PROVISIONAL),
     ],
 )
 def test_status(codes, has_ins, status):
@@ -91,3 +97,57 @@ def test_status(codes, has_ins, status):
 
 def test_unknown_codes_are_ignored():
     assert {IdentityAttribute.HOMONYM} == status_from_pid_32(("VALI", "HOMA", "ODD"), has_ins=False)[1]
+
+
+@pytest.mark.parametrize("code", ["CACH", "cach", " Cach\t"])
+def test_a_hidden_identity_is_hidden_however_its_code_is_written(code):
+    assert {IdentityAttribute.HIDDEN} == status_from_pid_32(("PROV", code), has_ins=False)[1]
+
+
+@pytest.mark.parametrize(
+    ("matricule", "sex", "birth_date", "differences"),
+    [
+        ("284022999912354", "F", PartialDate(1984, 2, 29), ()),
+        ("284022999912354", "M", PartialDate(1984, 2, 29), ("sex",)),
+        ("284022999912354", "F", PartialDate(1985, 2, 28), ("birth year",)),
+        ("284022999912354", "F", PartialDate(1984, 3, 1), ("birth month",)),
+        ("284022999912354", "M", PartialDate(1985, 3, 1), ("sex", "birth year", "birth month")),
+        ("284022999912354", "U", PartialDate(1984), ()),
+        ("284022999912354", "", None, ()),
+        ("106207599901078", "M", PartialDate(2006, 7, 1), ()),  # a pseudo-month is no month
+        ("106207599901078", "M", PartialDate(1906, 1, 1), ()),  # the century is not in the number
+    ],
+)
+def test_what_a_matricule_embeds_and_the_traits_deny(matricule, sex, birth_date, differences):
+    assert differences == embedded_differences(parse_matricule(matricule), sex=sex, birth_date=birth_date)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "oid", "type_code", "kind"),
+    [
+        ("", INS_NIR_OID, "INS", "INS"),
+        ("ASIP-SANTE-INS-NIR", INS_NIR_OID, "INS", "INS"),
+        ("ASIP-SANTE-INS-NIR", INS_NIR_OID, "", "INS"),
+        ("ASIP-SANTE-INS-NIA", "", "", "INS"),
+        ("ASIP-SANTE-NIR", INS_NIR_OID, "", "NH"),
+        ("ASIP-SANTE-NIR", "", "", "NH"),
+        ("ASIP-SANTE-INS-NIR", INS_NIR_OID, "NH", "NH"),
+        ("ASIP-SANTE-INS-NIR", INS_NIR_OID, "PI", ""),
+        ("ASIP-SANTE-NIR", INS_NIR_OID, "SS", ""),
+        ("", INS_NIR_OID, "SS", ""),
+        ("", INS_NIR_OID, "PI", ""),
+        ("", INS_NIR_OID, "", ""),
+        ("SITE-A", "2.999.1.1", "INS", ""),
+        ("SITE-A", "2.999.1.1", "", ""),
+    ],
+)
+def test_a_national_identifier_is_named_by_its_oid_and_its_type(namespace, oid, type_code, kind):
+    identifier = PatientIdentifier("1", AssigningAuthority(namespace, oid, "ISO" if oid else ""), type_code)
+
+    assert kind == national_type(identifier, bare_oid="")
+
+
+def test_a_feed_without_types_may_read_a_bare_national_oid_as_an_ins():
+    bare = PatientIdentifier("1", AssigningAuthority("", INS_NIR_OID, "ISO"))
+
+    assert national_type(bare, bare_oid=INS_TYPE) == INS_TYPE

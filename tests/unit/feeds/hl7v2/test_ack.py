@@ -112,6 +112,12 @@ def test_every_problem_has_a_code_of_the_table():
     assert set(problems.CODES.values()) <= set(problems.TABLE_0357)
 
 
+def test_what_a_sender_may_not_do_is_told_with_its_place():
+    err = lines(problems.SenderNotPermitted("PID^1^3^2^4", "not yours"))[2]
+
+    assert err == "ERR||PID^1^3^2^4|204^Unknown key identifier^HL70357|E||||not yours"
+
+
 def test_a_place_that_is_no_hl7_location_is_left_out():
     err = lines(InvalidIdentity("(0010,0020)", problems.REQUIRED))[2]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from mpi.errors import InvalidIdentity, NotPermitted, UnknownAuthority, UnsupportedMessage
+from mpi.errors import InvalidIdentity, UnknownAuthority, UnsupportedMessage
 from mpi.feeds.hl7v2 import er7, problems
 from mpi.feeds.hl7v2.adt import STATEMENTS, read_instruction
 from mpi.index.events import IdentifiersMerged, IdentityStated
@@ -58,7 +58,7 @@ def test_a_control_id_is_required():
 
 
 def test_a_sender_nobody_configured_is_not_permitted():
-    refusal(NotPermitted, adt(), source=None)
+    assert refusal(problems.SenderNotPermitted, adt(), source=None).place == "MSH^1^3"
 
 
 def test_a08_from_a_french_profile_is_taken_with_a_warning():
@@ -110,4 +110,4 @@ def test_a_merge_of_an_unknown_authority_is_refused():
 
 
 def test_a_merge_of_another_sources_identifier_is_refused():
-    refusal(NotPermitted, merge(A1001, "B1^^^SITE-B"))
+    assert refusal(problems.SenderNotPermitted, merge(A1001, "B1^^^SITE-B")).place == "MRG^1^1^1^4"

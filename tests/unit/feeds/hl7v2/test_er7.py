@@ -151,6 +151,47 @@ def test_what_cannot_be_decoded_is_refused_and_never_mangled(charset, sent, prob
     assert (refused.value.place, refused.value.problem) == ("MSH^1^18", problem)
 
 
+@pytest.mark.parametrize("charset", ["8859/1", "8859/15", "ISO-8859-1", "", "8859/1~UNICODE UTF-8"])
+@pytest.mark.parametrize("name", ["ŒUVRARD^HÉLÈNE", "Prévôt^Zoé", "LEÃO^JOÃO", "İÞ^ŁUKASZ"])
+@pytest.mark.parametrize("default_charset", ["8859/1", "8859/15"])
+def test_utf_8_under_another_declaration_is_read_as_what_it_is(charset, name, default_charset):
+    frame = HEAD + charset.encode() + b"\rPID|||1||" + name.encode() + b"\r"
+    found = er7.read(frame, default_charset=default_charset)
+
+    assert "^".join((found.segment("PID").value(5), found.segment("PID").value(5, 2))) == name
+    assert found.codec == "utf-8"
+    assert len(found.warnings) == 1
+    assert found.warnings[0].startswith("MSH^1^18: ")
+    assert found.warnings[0].endswith(" is UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("charset", "codec"), [("8859/1", "latin-1"), ("8859/15", "iso8859-15"), ("", "latin-1")]
+)
+@pytest.mark.parametrize("name", ["LEÃO^SÃO", "ÉMILE^PRÉVÔT", "Ã^JOÃ", "IÃŠAÄ", "ÂGE^ÇA", "À^Æ"])
+def test_a_genuine_single_byte_message_stays_what_it_declares(charset, codec, name):
+    if codec == "latin-1":
+        name = name.replace("Š", "S")
+    found = er7.read(HEAD + charset.encode() + b"\rPID|||1||" + name.encode(codec) + b"\r")
+
+    assert found.segment("PID").field(5) == name
+    assert found.codec == codec
+
+
+def test_one_byte_that_is_not_utf_8_makes_the_whole_message_something_else():
+    found = er7.read(HEAD + b"8859/1\rPID|||1||H\xc3\xa9L\xc8NE\r")
+
+    assert found.codec == "latin-1"
+
+
+@pytest.mark.parametrize("charset", ["8859/1", "8859/15", ""])
+def test_a_header_in_undeclared_utf_8_names_its_sender_right(charset):
+    frame = HEAD.replace(b"SITE_A", "HÔPITAL".encode()) + charset.encode() + b"\rPID|||1\r"
+    header = er7.read_header(frame)
+
+    assert (header.value(4), header.codec) == ("HÔPITAL", "utf-8")
+
+
 def test_guessing_a_character_set_leaves_a_warning():
     blank = er7.read(HEAD + b"\rPID|||1||\xa4\r", default_charset="8859/15")
     windows = er7.read(HEAD + b"8859/1\rPID|||1||\x80\r")

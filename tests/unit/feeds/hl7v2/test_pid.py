@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mpi.errors import InvalidIdentity, NotPermitted, UnknownAuthority
+from mpi.errors import InvalidIdentity, UnknownAuthority
 from mpi.feeds.hl7v2 import er7, problems
 from mpi.feeds.hl7v2.pid import read_source_records
 from mpi.identity.domains import INS_DEMO_OID, INS_NIA_OID, INS_NIR_OID, INS_TEST_OID
@@ -12,6 +12,9 @@ from tests.unit.feeds.hl7v2.fakes import KEY_A, KEY_B, KEY_C, SITE_A, adt, feder
 
 OWN = "A1001^^^SITE-A&2.999.1.1&ISO^PI"
 NIR = "284022999912354"
+REAL_INS = f"{NIR}^^^ASIP-SANTE-INS-NIR&{INS_NIR_OID}&ISO^INS"
+STRICT = {"f7": "19840229", "f8": "F", "f11": "^^^^^FRA^BDL^^29999", "f32": "VALI"}
+"""What an INS needs beside the names."""
 
 
 def records(*segments, source="ris-a", accept_test_ins=True, **header):
@@ -112,8 +115,12 @@ def test_what_is_not_ours_beside_an_own_identifier_goes_along():
     )
 
 
-def test_a_known_domain_the_source_does_not_feed_is_not_permitted():
-    refusal(NotPermitted, pid(ids="B77^^^SITE-B"))
+@pytest.mark.parametrize(
+    ("ids", "place"),
+    [("B77^^^SITE-B", "PID^1^3^1^4"), (f"{REAL_INS}~B77^^^SITE-B~C5^^^SITE-C", "PID^1^3^2^4")],
+)
+def test_a_known_domain_the_source_does_not_feed_is_not_permitted(ids, place):
+    assert refusal(problems.SenderNotPermitted, pid(ids=ids)).place == place
 
 
 def test_one_record_for_each_own_identifier():
@@ -142,6 +149,10 @@ def test_one_record_for_each_own_identifier():
         ([pid(f8="X")], "PID^1^8", problems.NOT_IN_TABLE),
         ([pid(f11="1 RUE\t^^PARIS")], "PID^1^11", problems.CONTROL_CHARACTER),
         ([pid(name="A" * 257)], "PID^1^5", problems.TOO_LONG),
+        ([pid(f7="20260304")], "PID^1^7", problems.AFTER_THE_EVENT),
+        ([pid(f7="202604")], "PID^1^7", problems.AFTER_THE_EVENT),
+        ([pid(f7="2027")], "PID^1^7", problems.AFTER_THE_EVENT),
+        ([pid(f7="99991231")], "PID^1^7", problems.AFTER_THE_EVENT),
         (["PV1||N"], "PID^1", problems.SEGMENT_MISSING),
         ([pid(), pid()], "PID^2", problems.ONE_PERSON),
     ],
@@ -159,6 +170,10 @@ def test_an_unusable_identity_says_where_and_why(segments, place, problem):
         ("198402", PartialDate(1984, 2)),
         ("19840229", PartialDate(1984, 2, 29)),
         ("198402291530+0100", PartialDate(1984, 2, 29)),
+        ("20260303", PartialDate(2026, 3, 3)),  # the clocks of two machines may differ by a day
+        ("202603", PartialDate(2026, 3)),
+        ("2026", PartialDate(2026)),
+        ("00010101", PartialDate(1, 1, 1)),
         ("", None),
     ],
 )
@@ -235,6 +250,9 @@ def test_a_withdrawn_used_family_name_may_leave_a_used_given_name():
         (f"{NIR}^^^&{INS_DEMO_OID}&ISO^INS", "VALI~HOMA", True, NIR),
         (f"{NIR}^^^&{INS_NIR_OID}&ISO^INS", "VALI", False, NIR),
         (f"{NIR}^^^ASIP-SANTE-INS-NIR^INS", "VALI", False, NIR),
+        (f"{NIR}^^^&{INS_NIR_OID}&ISO^INS", "vali~homa", False, NIR),
+        (f"{NIR}^^^&{INS_NIR_OID}&ISO^INS", "VALI~DOUT", False, ""),
+        (f"{NIR}^^^&{INS_NIR_OID}&ISO^INS", "VALI~fict", False, ""),
         (f"{NIR}^^^&{INS_TEST_OID}&ISO^INS", "PROV", True, ""),
         (f"{NIR}^^^&{INS_TEST_OID}&ISO^INS", "", True, ""),
         (f"{NIR}^^^&{INS_TEST_OID}&ISO^INS", "VALI", False, ""),
@@ -244,11 +262,81 @@ def test_a_withdrawn_used_family_name_may_leave_a_used_given_name():
     ],
 )
 def test_an_ins_is_admitted_or_dropped_and_the_message_stands(identifier, codes, accept_test_ins, admitted):
-    record = records(pid(ids=f"{identifier}~{OWN}", f32=codes), accept_test_ins=accept_test_ins)[0]
+    fields = STRICT | {"f32": codes}
+    record = records(pid(ids=f"{identifier}~{OWN}", **fields), accept_test_ins=accept_test_ins)[0]
 
     assert record.demographics.ins == admitted
     assert [other.type_code for other in record.others] == (["INS"] if admitted else [])
     assert any("dropped" in warning for warning in record.warnings) is not bool(admitted)
+
+
+@pytest.mark.parametrize("type_code", ["", "SS", "PI", "ins"])
+def test_a_national_number_of_another_type_is_left_aside(type_code):
+    number = f"{NIR}^^^&{INS_NIR_OID}&ISO^{type_code}"
+    record = records(pid(ids=f"{number}~{OWN}", **STRICT), accept_test_ins=False)[0]
+
+    assert record.demographics.ins == record.demographics.national_id == ""
+    assert record.others == ()
+    assert record.warnings == (f"PID^1^3^1^4: {problems.NEITHER_INS_NOR_NH}",)
+    assert refusal(UnknownAuthority, pid(ids=number)).place == "PID^1^3^1^4"
+
+
+def test_a_null_of_another_type_withdraws_no_ins():
+    record = records(pid(ids=f'{OWN}~""^^^&{INS_NIR_OID}&ISO^SS'))[0]
+
+    assert record.demographics.deleted == set()
+
+
+@pytest.mark.parametrize(
+    ("fields", "zfd"),
+    [
+        ({"name": "ROUX^ANNE^^^^^D"}, "ZFD||||N"),
+        ({"name": "ROUX^ANNE"}, "ZFD||||N"),
+        ({"name": "^ANNE^^^^^L~ROUX^ANNE^^^^^D"}, "ZFD||||N"),
+        ({"name": "ROUX^^^^^^L~ROUX^ANNE^^^^^D"}, "ZFD||||N"),
+        ({"f7": ""}, "ZFD||||N"),
+        ({"f7": '""'}, "ZFD||||N"),
+        ({"f7": "198402"}, "ZFD||||N"),
+        ({"f7": "1984"}, "ZFD||||N"),
+        ({"f8": "U"}, "ZFD||||N"),
+        ({"f8": ""}, "ZFD||||N"),
+        ({}, "ZFD||||Y"),
+    ],
+)
+def test_an_ins_without_the_strict_traits_is_dropped(fields, zfd):
+    record = records(pid(**{"ids": f"{REAL_INS}~{OWN}"} | STRICT | fields), zfd, accept_test_ins=False)[0]
+
+    assert (record.demographics.ins, record.demographics.ins_oid, record.others) == ("", "", ())
+    assert [warning for warning in record.warnings if "dropped" in warning]
+    assert all(warning.startswith("PID^1^3^1: INS ") for warning in record.warnings)
+
+
+@pytest.mark.parametrize("name", ["ROUX^ANNE^^^^^L", "ROUX^^ANNE MARIE^^^^L", "ROUX^ANNE^^^^^^L"])
+def test_a_birth_name_with_a_given_name_is_enough_for_an_ins(name):
+    record = records(pid(ids=f"{REAL_INS}~{OWN}", name=name, **STRICT), accept_test_ins=False)[0]
+
+    assert record.demographics.ins == NIR
+
+
+@pytest.mark.parametrize(
+    ("fields", "warnings"),
+    [
+        ({"f8": "M"}, ("PID^1^3^1^1: the matricule differs from the stated sex; kept",)),
+        (
+            {"f7": "19850328"},
+            ("PID^1^3^1^1: the matricule differs from the stated birth year, birth month; kept",),
+        ),
+        ({"f11": ""}, ("PID^1^11: no birth place code (BDL) beside an INS",)),
+        ({"f11": "^^LIMOGES^^87000^FRA^H"}, ("PID^1^11: no birth place code (BDL) beside an INS",)),
+        ({"f11": "^^LIMOGES^^^^BDL"}, ("PID^1^11: no birth place code (BDL) beside an INS",)),
+        ({}, ()),
+    ],
+)
+def test_what_is_odd_beside_an_ins_is_said_and_the_ins_kept(fields, warnings):
+    record = records(pid(**{"ids": f"{REAL_INS}~{OWN}"} | STRICT | fields), accept_test_ins=False)[0]
+
+    assert record.demographics.ins == NIR
+    assert record.warnings == warnings
 
 
 def test_the_insurance_number_is_not_an_ins():
@@ -262,7 +350,7 @@ def test_the_insurance_number_is_not_an_ins():
 def test_a_nir_is_preferred_to_a_nia():
     nia = "1840229999123" + matricule_key("1840229999123")
     ids = f"{nia}^^^&{INS_NIA_OID}&ISO^INS~{NIR}^^^&{INS_NIR_OID}&ISO^INS~{OWN}"
-    record = records(pid(ids=ids, f32="VALI"), accept_test_ins=False)[0]
+    record = records(pid(ids=ids, **STRICT), accept_test_ins=False)[0]
 
     assert (record.demographics.ins, record.demographics.ins_oid) == (NIR, INS_NIR_OID)
     assert len(record.others) == 2
@@ -293,6 +381,13 @@ def test_a_message_without_any_time_is_refused():
     with pytest.raises(InvalidIdentity) as refused:
         read_source_records(message, source=directory.source("ris-a"), directory=directory)
     assert refused.value.place == "EVN^1^2"
+
+
+def test_pid_32_is_read_in_any_case_and_an_unknown_code_is_named_by_its_place():
+    record = records(pid(f32=" vali ~cach~ZQX"))[0]
+
+    assert record.demographics.identity_codes == ("VALI", "CACH", "ZQX")
+    assert record.warnings == ("PID^1^32^3: not a value of its table",)
 
 
 def test_forbidden_fields_are_not_read():
