@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from mpi import logs
 from mpi.errors import FeedError, MpiError, SettingsError
@@ -352,10 +353,11 @@ def queue_show(
         for trait in dict.fromkeys((*left, *right)):
             if trait == "protected":
                 continue
-            table.add_row(trait, _plain(left.get(trait)), _plain(right.get(trait)))
-        if hides:
-            table.add_row("", *(_PROTECTED if side["protected"] else "" for side in (left, right)))
+            table.add_row(trait, _cell(left.get(trait)), _cell(right.get(trait)))
         out.print(table)
+        for name, side in (("left", left), ("right", right)):
+            if side["protected"]:
+                out.print(f"  {name}: {_PROTECTED}", markup=False, highlight=False)
         for sentence in evidence:
             out.print(f"  {sentence}", markup=False, highlight=False)
 
@@ -496,14 +498,15 @@ def _side(record: StoredRecord, domain: str | None) -> dict[str, Any]:
     return {"domain": domain, "id": record.key.value, "protected": protected, **traits}
 
 
-def _plain(value: Any) -> str:
+def _cell(value: Any) -> Text:
+    """A value in a table, letter by letter: what a peer sent is no markup."""
     if isinstance(value, list):
-        return " ".join(map(str, value))
-    return "" if value is None else str(value)
+        return Text(" ".join(map(str, value)))
+    return Text("" if value is None else str(value))
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(*rows[0].keys())
     for row in rows:
-        table.add_row(*(_plain(value) for value in row.values()))
+        table.add_row(*(_cell(value) for value in row.values()))
     return table

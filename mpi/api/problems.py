@@ -92,11 +92,13 @@ _STATIC_MESSAGES = frozenset(
 
 _WORDS = {
     "extra_forbidden": "unknown field",
-    "model_type": "expected a JSON object",
     "missing": "required",
     "model_attributes_type": "expected a JSON object (with Content-Type: application/json)",
     "dict_type": "expected a JSON object (with a JSON Content-Type)",
 }
+
+_NO_OBJECT = frozenset({"model_attributes_type", "model_type", "dict_type"})
+"""Inside a body, where the Content-Type is not what is wrong."""
 
 
 def answer_for(error: errors.MpiError) -> Answer:
@@ -225,6 +227,8 @@ def place_of_validation(item: Mapping[str, Any], *, prefix: tuple[str | int, ...
         else:
             place += ("." if place else "") + place_of(part)
     problem = _WORDS.get(kind)
+    if place and kind in _NO_OBJECT:
+        problem = "expected a JSON object"
     if problem is None:
         problem = item["msg"] if kind in _STATIC_MESSAGES else "not valid"
     return Place(place or "body", problem)

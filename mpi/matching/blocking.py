@@ -13,7 +13,7 @@ from mpi.identity.phonetics import soundex2
 from mpi.identity.traits import Traits, without_particles
 from mpi.matching.comparisons import first_given
 
-KEYS_VERSION = 1
+KEYS_VERSION = 2
 """Grows when a pass changes: stored keys of another version must be derived again."""
 
 _MAX_WORDS = 3
@@ -21,11 +21,11 @@ _MAX_WORDS = 3
 
 @lru_cache(maxsize=200_000)
 def _codes(name: str) -> tuple[str, ...]:
-    """Phonetic codes of a name: of its words joined, then of each word, particles left out."""
+    """Phonetic codes of a name: of its words joined, with and without particles, then of each word but those."""
     core = without_particles(name)
     words = [word for word in core.split(" ") if len(word) > 1]
-    joined = soundex2(core.replace(" ", ""))
-    return tuple(dict.fromkeys(code for code in (joined, *map(soundex2, words[:_MAX_WORDS])) if code))
+    joined = [soundex2(text.replace(" ", "")) for text in (core, name)]  # LE GOFF meets GOFF, and LEGOFF
+    return tuple(dict.fromkeys(code for code in (*joined, *map(soundex2, words[:_MAX_WORDS])) if code))
 
 
 def _family_codes(traits: Traits) -> tuple[str, ...]:

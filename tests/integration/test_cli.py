@@ -36,7 +36,7 @@ def uncertain_pair(index, tmp_path):
     feed = written(
         tmp_path,
         "feed.hl7",
-        a28("A", "N1", "C1", name="CHANTEREAU^BEBE^^^^^L", born="20260301"),
+        a28("A", "N1", "C1", name="CHANTEREAU^BEBE [/b]^^^^^L", born="20260301"),
         a28("B", "N2", "C2", born="20260301"),
     )
     assert json.loads(index.mpi("ingest", feed, "--json").stdout)["sent_to_review"] == 1
