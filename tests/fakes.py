@@ -113,19 +113,6 @@ class MemoryUnitOfWork:
             raise RuntimeError("this unit of work is over")
         return self._store
 
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        _ = self.data
-        mark, failed_before = len(self._undo), self._failed
-        try:
-            yield
-            if self._failed:
-                raise StoreError("a statement of this part failed")
-        except BaseException:
-            self._undo_to(mark)
-            self._failed = failed_before
-            raise
-
     def commit(self) -> None:
         _ = self.data
         if not self._writes:
@@ -204,6 +191,7 @@ class MemoryInbox(_Repository):
         problem: str = "",
         error: str = "",
         warnings: Sequence[str] = (),
+        reply: bytes = b"",
         replay_of: int | None = None,
         original: bool = True,
     ) -> int:
@@ -220,37 +208,12 @@ class MemoryInbox(_Repository):
             place=place,
             problem=problem,
             error=error,
-            reply=b"",
+            reply=reply,
             warnings=tuple(warnings),
             replay_of=replay_of,
         )
         self._uow.put(data.messages, message_id, message)
         return message_id
-
-    def settle(
-        self,
-        message_id: int,
-        *,
-        state: MessageState,
-        place: str = "",
-        problem: str = "",
-        error: str = "",
-        warnings: Sequence[str] = (),
-        reply: bytes = b"",
-    ) -> None:
-        data = self._uow.writing()
-        if message_id not in data.messages:
-            raise LookupError("no such message")
-        settled = replace(
-            data.messages[message_id],
-            state=state,
-            place=place,
-            problem=problem,
-            error=error,
-            warnings=tuple(warnings),
-            reply=reply,
-        )
-        self._uow.put(data.messages, message_id, settled)
 
     def give_up_name(self, message_id: int) -> None:
         data = self._uow.writing()

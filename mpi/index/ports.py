@@ -110,29 +110,17 @@ class Inbox(Protocol):
         problem: str = "",
         error: str = "",
         warnings: Sequence[str] = (),
+        reply: bytes = b"",
         replay_of: int | None = None,
         original: bool = True,
     ) -> int:
         """
-        Record one message in its terminal state and return its id.
+        Record one message in its terminal state, with its reply, and return its id.
 
         Args:
             original: False for a duplicate or a reused control id, which must not take the
                 sender's name for the message (`Envelope.dedupe_key` is unique among originals).
         """
-
-    def settle(
-        self,
-        message_id: int,
-        *,
-        state: MessageState,
-        place: str = "",
-        problem: str = "",
-        error: str = "",
-        warnings: Sequence[str] = (),
-        reply: bytes = b"",
-    ) -> None:
-        """Set the outcome of a message added earlier in this same transaction."""
 
     def original(self, dedupe_key: str) -> StoredMessage | None:
         """The first message received under that key."""
@@ -324,9 +312,6 @@ class UnitOfWork(Protocol):
     audit: AuditTrail
     outbox: Outbox
     keys: Keys
-
-    def savepoint(self) -> AbstractContextManager[None]:
-        """A part of the transaction that an exception undoes alone."""
 
     def commit(self) -> None:
         """

@@ -106,7 +106,8 @@ class Registry:
 
         Args:
             read: turns the bytes into an instruction; may raise FeedError, RegistryError or NotPermitted.
-            reply: makes the bytes to answer; stored with the message.
+            reply: makes the bytes to answer from the state, the error and the warnings; stored with
+                the message.
 
         Raises:
             StoreError: nothing is durable, or nobody knows. Do not acknowledge.
@@ -150,51 +151,76 @@ class Registry:
         actor: str = "",
     ) -> Receipt:
         instruction, problem = _attempt(read)
+        if instruction is not None:
+            try:
+                return self._take(envelope, instruction, None, reply, replay_of=replay_of, actor=actor)
+            except (FeedError, RegistryError, NotPermitted) as error:
+                problem = error
+            except _POISON as error:
+                problem = _defect(error)
+        return self._take(envelope, None, problem, reply, replay_of=replay_of, actor=actor)
+
+    def _take(
+        self,
+        envelope: Envelope,
+        instruction: Instruction | None,
+        problem: Exception | None,
+        reply: Callable[[Receipt], bytes],
+        *,
+        replay_of: int | None,
+        actor: str,
+    ) -> Receipt:
+        """
+        Journal one message in its terminal state, with its effect and its reply, in one transaction.
+
+        Raises whatever applying the instruction raises; then nothing is kept.
+        """
         now = self._clock()
         with self._store.write() as uow:
-            prior = (
-                uow.inbox.original(envelope.dedupe_key) if envelope.dedupe_key and replay_of is None else None
-            )
+            prior = uow.inbox.original(envelope.dedupe_key) if envelope.dedupe_key else None
             if prior is not None and prior.state is not MessageState.APPLIED:
                 uow.inbox.give_up_name(prior.id)  # it changed nothing: sent again, it is a new message
                 prior = None
-            if prior is not None and prior.envelope.content_hash == envelope.content_hash:
-                message_id = uow.inbox.add(
-                    envelope, received_at=now, state=MessageState.DUPLICATE, original=False
-                )
-                uow.inbox.settle(message_id, state=MessageState.DUPLICATE, reply=prior.reply)
-                uow.commit()
-                return Receipt(MessageState.DUPLICATE, message_id, reply=prior.reply)
-            if prior is not None:
+            if prior is not None and replay_of is None:
+                if prior.envelope.content_hash == envelope.content_hash:
+                    return self._repeated(uow, envelope, prior, at=now)
                 instruction, problem = None, ControlIdReused("control id", "already used for another message")
-            original = prior is None and replay_of is None
-            message_id = uow.inbox.add(
-                envelope, received_at=now, state=MessageState.APPLIED, replay_of=replay_of, original=original
-            )
-            effect = NO_EFFECT
-            if instruction is not None:
-                try:
-                    with uow.savepoint():
-                        effect = self._intake.apply(uow, instruction, message_id=message_id, at=now)
-                except (FeedError, RegistryError, NotPermitted) as error:
-                    problem = error
-                except _POISON as error:
-                    problem = _defect(error)
-            receipt = _receipt(message_id, problem, effect, _warnings(instruction))
+            receipt = _receipt(problem, _warnings(instruction))
             receipt = replace(receipt, reply=reply(receipt))
-            uow.inbox.settle(
-                message_id,
+            message_id = uow.inbox.add(
+                envelope,
+                received_at=now,
                 state=receipt.state,
                 place=getattr(problem, "place", ""),
                 problem=getattr(problem, "problem", str(problem or "")),
                 error=type(problem).__name__ if problem else "",
                 warnings=receipt.warnings,
                 reply=receipt.reply,
+                replay_of=replay_of,
+                original=prior is None,
+            )
+            effect = NO_EFFECT
+            if instruction is not None:
+                effect = self._intake.apply(uow, instruction, message_id=message_id, at=now)
+            receipt = replace(
+                receipt,
+                message_id=message_id,
+                linked=bool(effect.linked & set(effect.records)),
+                tasks_opened=effect.tasks_opened,
             )
             for event in _message_audit(envelope, receipt, instruction, effect, actor=actor, at=now):
                 uow.audit.append(event)
             uow.commit()
         return receipt
+
+    @staticmethod
+    def _repeated(uow: UnitOfWork, envelope: Envelope, first: StoredMessage, *, at: datetime) -> Receipt:
+        """Count a message that was applied before, and answer it as it was answered then."""
+        message_id = uow.inbox.add(
+            envelope, received_at=at, state=MessageState.DUPLICATE, reply=first.reply, original=False
+        )
+        uow.commit()
+        return Receipt(MessageState.DUPLICATE, message_id, reply=first.reply)
 
     def cross_reference(
         self,
@@ -544,23 +570,15 @@ def _defect(error: Exception) -> _Defect:
     return _Defect(f"internal error ({type(error).__name__})")
 
 
-def _receipt(
-    message_id: int, problem: Exception | None, effect: Effect, warnings: tuple[str, ...]
-) -> Receipt:
+def _receipt(problem: Exception | None, warnings: tuple[str, ...]) -> Receipt:
+    """The outcome of a message before it is journalled: its number and effect are not known yet."""
     if problem is None:
         state = MessageState.APPLIED
     elif isinstance(problem, UnsupportedMessage):
         state = MessageState.REFUSED
     else:
         state = MessageState.QUARANTINED
-    return Receipt(
-        state,
-        message_id,
-        error=problem,
-        linked=bool(effect.linked & set(effect.records)),
-        tasks_opened=effect.tasks_opened,
-        warnings=warnings,
-    )
+    return Receipt(state, 0, error=problem, warnings=warnings)
 
 
 def _warnings(instruction: Instruction | None) -> tuple[str, ...]:

@@ -51,9 +51,6 @@ class SqlUnitOfWork:
         self.outbox: Outbox = SqlOutbox(session)
         self.keys: Keys = SqlKeys(session)
 
-    def savepoint(self) -> AbstractContextManager[None]:
-        return self._session.savepoint()
-
     def commit(self) -> None:
         self._session.commit()
 

@@ -1,7 +1,7 @@
 """The journal of received messages."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -17,7 +17,6 @@ MAX_SOURCE_LENGTH = 200
 """A source nobody configured is whatever the sender claimed; longer claims are cut, `raw` has it all."""
 
 _INSERT = insert(INBOX)
-_SETTLE = update(INBOX).where(INBOX.c.id == bindparam("message_id"))
 _ALL = select(INBOX)
 _GET = _ALL.where(INBOX.c.id == bindparam("message_id"))
 _GIVE_UP = update(INBOX).where(INBOX.c.id == bindparam("message_id")).values(original=False)
@@ -52,6 +51,7 @@ class SqlInbox:
         problem: str = "",
         error: str = "",
         warnings: Sequence[str] = (),
+        reply: bytes = b"",
         replay_of: int | None = None,
         original: bool = True,
     ) -> int:
@@ -75,32 +75,9 @@ class SqlInbox:
                 "error": error,
                 "warnings": list(warnings),
                 "raw": envelope.raw,
-                "reply": b"",
+                "reply": reply,
             },
         )
-
-    def settle(
-        self,
-        message_id: int,
-        *,
-        state: MessageState,
-        place: str = "",
-        problem: str = "",
-        error: str = "",
-        warnings: Sequence[str] = (),
-        reply: bytes = b"",
-    ) -> None:
-        outcome: Mapping[str, Any] = {
-            "message_id": message_id,
-            "state": state.value,
-            "place": place,
-            "problem": problem,
-            "error": error,
-            "warnings": list(warnings),
-            "reply": reply,
-        }
-        if not self._session.change(_SETTLE, outcome):
-            raise LookupError("no such message")
 
     def original(self, dedupe_key: str) -> StoredMessage | None:
         if not dedupe_key:

@@ -5,8 +5,8 @@ A repository runs statements through `Session` and never sees the driver.
 """
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable, Insert, Row
@@ -70,17 +70,12 @@ class Unnamed:
         unnamed = self._by_kind[kind]
         return [record_id for record_id in record_ids if record_id not in unnamed] if unnamed else record_ids
 
-    def forget(self) -> None:
-        """A savepoint was rolled back: assume nothing."""
-        for known in self._by_kind.values():
-            known.clear()
-
 
 class Session:
     """
     A transaction that has begun.
 
-    After a statement failed outside a savepoint, it can only be rolled back: PostgreSQL insists,
+    After a statement failed, it can only be rolled back: PostgreSQL insists,
     and both databases must behave alike.
     """
 
@@ -90,8 +85,6 @@ class Session:
         self._over = False
         self._failed = False
         self.unnamed = Unnamed()
-        self.undone = 0
-        """How many savepoints were rolled back: what was remembered of the database may be gone."""
 
     def rows(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[AnyRow]:
         """Every row of a query."""
@@ -109,24 +102,6 @@ class Session:
     def change(self, statement: Executable, parameters: Parameters | Sequence[Parameters]) -> int:
         """Run a write and return how many rows it met."""
         return self._run(lambda: self._connection.execute(statement, parameters).rowcount)
-
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """A part that an exception undoes alone. A failed statement in it fails the whole part."""
-        failed_before = self._failed
-        nested = self._run(self._connection.begin_nested)
-        try:
-            yield
-            if self._failed:
-                raise StoreError("a statement of this part failed")
-            self._run(nested.commit)
-        except BaseException:
-            if nested.is_active:
-                self._run(nested.rollback)
-            self._failed = failed_before
-            self.undone += 1
-            self.unnamed.forget()
-            raise
 
     def commit(self) -> None:
         """

@@ -32,7 +32,6 @@ class SqlAuditTrail:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._head: tuple[int, str] | None = None
-        self._undone = 0
 
     def append(self, event: AuditEvent) -> None:
         event = replace(event, at=event.at.astimezone(UTC))  # as it will be read back
@@ -62,11 +61,10 @@ class SqlAuditTrail:
             after = rows[-1].sequence
 
     def _chain_head(self) -> tuple[int, str]:
-        """Read once in a unit of work, and again after a savepoint took appended events back."""
-        if self._head is None or self._undone != self._session.undone:
+        """Read once in a unit of work."""
+        if self._head is None:
             row = self._session.first(_HEAD)
             self._head = (row[0], row[1]) if row else (0, GENESIS)
-            self._undone = self._session.undone
         return self._head
 
 

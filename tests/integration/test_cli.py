@@ -36,7 +36,7 @@ def uncertain_pair(index, tmp_path):
     feed = written(
         tmp_path,
         "feed.hl7",
-        a28("A", "N1", "C1", name="CHANTEREAU^BEBE [/b]^^^^^L", born="20260301"),
+        a28("A", "N1", "C1", name="CHANTEREAU^BEBE^^^^^L", born="20260301"),
         a28("B", "N2", "C2", born="20260301"),
     )
     assert json.loads(index.mpi("ingest", feed, "--json").stdout)["sent_to_review"] == 1
@@ -116,6 +116,14 @@ def test_a_file_of_neither_kind_is_called_so(index, tmp_path):
     assert "notes.txt: file: neither HL7 v2 nor DICOM (1)" in done.stdout
     assert done.returncode == 1
     assert kept["problem"] == "neither HL7 v2 nor DICOM"
+
+
+def test_the_name_of_a_source_is_printed_and_not_read_as_markup(index, tmp_path):
+    config = index.config.read_text(encoding="utf-8").replace('name = "ris-a"', 'name = "[/b]"')
+    index.config.write_text(config, encoding="utf-8")
+    index.mpi("ingest", written(tmp_path, "feed.hl7", a28("A", "1", "C1")))
+
+    assert "[/b]" in index.mpi("inbox", "list").stdout
 
 
 def test_commands_that_end_log_nothing_below_an_error(index):

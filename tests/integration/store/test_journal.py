@@ -22,6 +22,7 @@ def test_a_message_comes_back_byte_for_byte(store: Store) -> None:
             problem="odd",
             error="InvalidIdentity",
             warnings=("PID-7: tolerated",),
+            reply=b"MSA|AA\r\xe9\x00",
             replay_of=first,
         )
         uow.commit()
@@ -36,39 +37,10 @@ def test_a_message_comes_back_byte_for_byte(store: Store) -> None:
         place="PID-5",
         problem="odd",
         error="InvalidIdentity",
-        reply=b"",
+        reply=b"MSA|AA\r\xe9\x00",
         warnings=("PID-7: tolerated",),
         replay_of=first,
     )
-
-
-def test_settling_sets_the_whole_outcome(store: Store) -> None:
-    with store.write() as uow:
-        message_id = uow.inbox.add(envelope(), received_at=NOON, state=MessageState.APPLIED, place="PID-3")
-        uow.inbox.settle(
-            message_id,
-            state=MessageState.REFUSED,
-            problem="no identifier",
-            error="InvalidIdentity",
-            warnings=["w"],
-            reply=b"MSA|AE\r\xe9\x00",
-        )
-        found = uow.inbox.get(message_id)
-
-    assert found is not None
-    assert (found.state, found.place, found.problem, found.error, found.warnings, found.reply) == (
-        MessageState.REFUSED,
-        "",
-        "no identifier",
-        "InvalidIdentity",
-        ("w",),
-        b"MSA|AE\r\xe9\x00",
-    )
-
-
-def test_settling_a_message_that_is_not_there_is_a_defect(store: Store) -> None:
-    with store.write() as uow, pytest.raises(LookupError):
-        uow.inbox.settle(7, state=MessageState.APPLIED)
 
 
 def test_only_one_message_can_be_the_original_of_its_name(store: Store) -> None:

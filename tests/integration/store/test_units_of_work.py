@@ -1,4 +1,4 @@
-"""Transactions, savepoints and turns, on every store."""
+"""Transactions and turns, on every store."""
 
 import threading
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import pytest
 
 from mpi.errors import StoreError
 from mpi.index.ports import Store, UnitOfWork
-from tests.integration.store.examples import NOON, add_record, event, key
+from tests.integration.store.examples import add_record, event, key
 
 
 def test_what_is_not_committed_is_not_kept(store: Store) -> None:
@@ -26,58 +26,6 @@ def test_a_writer_sees_its_own_writes(store: Store) -> None:
 
         assert uow.records.all_ids() == [record_id]
         assert len(uow.records.candidates([1], excluding=None, block_cap=9).records) == 1
-
-
-def test_an_exception_in_a_savepoint_undoes_that_part_alone(store: Store) -> None:
-    with store.write() as uow:
-        a = add_record(uow, "A", keys=(1,))
-        uow.memberships.move(a, "E1", at=NOON)
-        with pytest.raises(ZeroDivisionError), uow.savepoint():  # noqa: PT012  undone whole
-            add_record(uow, "B", keys=(1,))
-            uow.memberships.move(a, "E2", at=NOON)
-            raise ZeroDivisionError
-        c = add_record(uow, "C")
-        uow.commit()
-    with store.read() as uow:
-        assert set(uow.records.all_ids()) == {a, c}
-        assert uow.records.by_key(key("B")) is None
-        assert uow.memberships.euid_of(a) == "E1"
-        assert uow.memberships.members("E2") == []
-        assert [r.id for r in uow.records.candidates([1], excluding=None, block_cap=9).records] == [a]
-
-
-def test_a_savepoint_that_ends_well_is_kept(store: Store) -> None:
-    with store.write() as uow:
-        with uow.savepoint():
-            a = add_record(uow, "A")
-            with uow.savepoint():
-                b = add_record(uow, "B")
-        uow.commit()
-    with store.read() as uow:
-        assert uow.records.all_ids() == [a, b]
-
-
-def test_a_broken_constraint_in_a_savepoint_leaves_the_rest_usable(store: Store) -> None:
-    with store.write() as uow:
-        a = add_record(uow, "A")
-        with pytest.raises(StoreError), uow.savepoint():
-            uow.records.add(key("A"), "EUID-X")
-        b = add_record(uow, "B")
-        uow.commit()
-    with store.read() as uow:
-        assert set(uow.records.all_ids()) == {a, b}
-
-
-def test_a_broken_constraint_swallowed_in_a_savepoint_still_fails_it(store: Store) -> None:
-    with store.write() as uow:
-        a = add_record(uow, "A")
-        with pytest.raises(StoreError), uow.savepoint():  # noqa: PT012  the swallowing is the point
-            add_record(uow, "B")
-            with pytest.raises(StoreError):
-                uow.records.add(key("A"), "EUID-X")
-        uow.commit()
-    with store.read() as uow:
-        assert uow.records.all_ids() == [a]
 
 
 def test_after_a_broken_constraint_nothing_can_be_committed(store: Store) -> None:
@@ -118,7 +66,6 @@ def test_a_reader_cannot_write(store: Store) -> None:
         pytest.param(lambda uow: uow.records.all_ids(), id="read"),
         pytest.param(lambda uow: uow.audit.append(event(1)), id="write"),
         pytest.param(lambda uow: uow.commit(), id="commit"),
-        pytest.param(lambda uow: uow.savepoint().__enter__(), id="savepoint"),
     ],
 )
 def test_a_unit_of_work_is_over_when_committed(store: Store, use: Callable[[UnitOfWork], object]) -> None:
