@@ -8,6 +8,7 @@ End to end is a frame over a real socket to the acknowledgement of what is durab
 import cProfile
 import itertools
 import json
+import multiprocessing
 import os
 import platform
 import pstats
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -98,12 +100,28 @@ def query(oid, value):
 
 
 def measure(service, messages):
-    """Send over several connections at once; (rate a second, p50 and p99 in ms of one round trip)."""
-    from concurrent.futures import ThreadPoolExecutor
+    """
+    Send over several connections at once, from another process, as sites do.
+
+    Returns the rate a second, and p50 and p99 in ms of one round trip.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as elsewhere:
+        elsewhere.submit(os.getpid).result()  # started before the clock is
+        seconds, taken = elsewhere.submit(send_all, service.mllp_port, messages).result()
+    percentiles = statistics.quantiles(taken, n=100)
+    return {
+        "per_second": round(len(messages) / seconds),
+        "p50_ms": ms(percentiles[49]),
+        "p99_ms": ms(percentiles[98]),
+    }
+
+
+def send_all(port, messages):
+    """Seconds from the first message to the last reply, and of each round trip."""
 
     def lane(number):
         taken = []
-        with MllpClient("127.0.0.1", service.mllp_port) as client:
+        with MllpClient("127.0.0.1", port) as client:
             for message in messages[number::CONNECTIONS]:
                 started = time.perf_counter()
                 client.send(message)
@@ -112,14 +130,8 @@ def measure(service, messages):
 
     started = time.perf_counter()
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        taken = sorted(itertools.chain.from_iterable(pool.map(lane, range(CONNECTIONS))))
-    seconds = time.perf_counter() - started
-    percentiles = statistics.quantiles(taken, n=100)
-    return {
-        "per_second": round(len(messages) / seconds),
-        "p50_ms": ms(percentiles[49]),
-        "p99_ms": ms(percentiles[98]),
-    }
+        taken = list(itertools.chain.from_iterable(pool.map(lane, range(CONNECTIONS))))
+    return time.perf_counter() - started, taken
 
 
 def ms(seconds):
