@@ -54,6 +54,9 @@ Language = Annotated[Literal["fr", "en"], typer.Option("--lang", help="Language 
 
 _PROTECTED = "identité protégée / protected identity"
 
+_SAID = {MessageState.APPLIED: "accepted"}
+"""What `ingest` calls a state, where its reader's word is another than the journal's."""
+
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
 
@@ -179,7 +182,7 @@ def ingest(
         "files": result.files,
         "messages": result.messages,
         "repeated": result.repeated,
-        **{state.value: result.states.get(state, 0) for state in MessageState},
+        **{_SAID.get(state, state.value): result.states.get(state, 0) for state in MessageState},
         "linked": result.linked,
         "sent_to_review": result.tasks,
         "with_warnings": result.warned,

@@ -56,8 +56,8 @@ def test_ingest_reports_every_message_and_goes_on(index, tmp_path):
     done = index.mpi("ingest", feed, "--json")
 
     summary = json.loads(done.stdout)
-    states = {state: summary[state] for state in ("applied", "duplicate", "quarantined", "refused")}
-    assert states == {"applied": 2, "duplicate": 1, "quarantined": 1, "refused": 1}
+    states = {state: summary[state] for state in ("accepted", "duplicate", "quarantined", "refused")}
+    assert states == {"accepted": 2, "duplicate": 1, "quarantined": 1, "refused": 1}
     assert summary["linked"] == 1
     assert {(r["place"], r["messages"]) for r in summary["reasons"]} == {("PID^1^7", 1), ("MSH^1^9^1^2", 1)}
     assert "nodate" not in done.stdout
@@ -137,7 +137,7 @@ def test_a_batch_with_headers_and_mllp_framing_is_read(index, tmp_path):
         tmp_path, "batch.hl7", b"FHS|^~\\&|X\nBHS|^~\\&|X\n", body.replace(b"\r", b"\n"), b"BTS|2\nFTS|1\n"
     )
 
-    assert json.loads(index.mpi("ingest", feed, "--json").stdout)["applied"] == 2
+    assert json.loads(index.mpi("ingest", feed, "--json").stdout)["accepted"] == 2
 
 
 def test_a_verdict_survives_and_undo_restores_the_partition(index, tmp_path):

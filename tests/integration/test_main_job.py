@@ -154,15 +154,15 @@ def test_pydicom_s_own_files_are_all_accounted_for(sqlite_url, tmp_path):
     summary = json.loads(done.stdout)
 
     assert summary["files"] == len(files) > 100
-    accounted = ("applied", "duplicate", "quarantined", "refused", "repeated")
+    accounted = ("accepted", "duplicate", "quarantined", "refused", "repeated")
     assert sum(summary[state] for state in accounted) == len(files)
-    assert summary["applied"] > 20
+    assert summary["accepted"] > 20
     assert (
         sum(reason["messages"] for reason in summary["reasons"])
         == summary["quarantined"] + summary["refused"]
     )
     counts = json.loads(index.mpi("inbox", "counts", "--json").stdout)
-    assert sum(row["applied"] for row in counts) == summary["applied"]
+    assert sum(row["applied"] for row in counts) == summary["accepted"]
 
 
 def test_a_header_without_issuer_is_quarantined_unless_its_source_is_named(sqlite_url, tmp_path):
@@ -173,7 +173,7 @@ def test_a_header_without_issuer_is_quarantined_unless_its_source_is_named(sqlit
     named = json.loads(index.mpi("ingest", str(plain), "--source", "pacs-b", "--json").stdout)
 
     assert (unnamed["quarantined"], unnamed["reasons"][0]["place"]) == (1, "(0010,0021)")
-    assert named["applied"] == 1
+    assert named["accepted"] == 1
 
 
 def test_no_patient_data_in_logs_replies_to_errors_or_audit(index, portal):

@@ -222,4 +222,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """There is nothing before it."""
-    raise NotImplementedError("the first revision cannot be undone: it would destroy the index")
+    raise RuntimeError("the first revision cannot be undone: it would destroy the index")
