@@ -46,7 +46,7 @@ format: $(READY) ## Rewrite the code in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: peers ## Measure; appends to docs/benchmarks/history.jsonl (about 15 minutes)
+bench: peers ## Measure; appends to docs/benchmarks/history.jsonl (about 20 minutes)
 	$(BIN)/python -m pytest -m benchmark -s --no-header -p no:randomly tests/benchmarks
 
 model: $(READY) ## Estimate the default match model again from synthetic data

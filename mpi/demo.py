@@ -26,6 +26,7 @@ from mpi.feeds.mllp import MllpClient
 from mpi.identity.model import RecordKey
 from mpi.index.review import LIVE_STATES
 from mpi.ingestion import ingest
+from mpi.matching.evaluation import wilson
 from mpi.security.keys import Role, create_key
 from mpi.service import Service, in_background
 from mpi.settings import Settings
@@ -257,17 +258,6 @@ def _pairs(group_of: dict[RecordKey, str]) -> Iterable[frozenset[RecordKey]]:
         groups[group].append(key)
     for members in groups.values():
         yield from (frozenset(pair) for pair in combinations(members, 2))
-
-
-def wilson(successes: int, n: int) -> tuple[float, float, float]:
-    """A proportion and its 95 % Wilson interval; (0, 0, 1) when there is nothing to count."""
-    if n == 0:
-        return 0.0, 0.0, 1.0
-    z = 1.959964
-    share = successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * ((share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5) / (1 + z * z / n)
-    return share, max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _summary(

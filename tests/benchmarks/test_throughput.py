@@ -7,19 +7,14 @@ End to end is a frame over a real socket to the acknowledgement of what is durab
 
 import cProfile
 import itertools
-import json
 import multiprocessing
 import os
-import platform
 import pstats
 import random
 import statistics
-import subprocess
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from mpi_synthetic import EventKind, generate, render
@@ -28,9 +23,8 @@ from mpi import logs
 from mpi.demo import PORTAL, demo_settings
 from mpi.feeds.mllp import MllpClient
 from mpi.service import in_background
+from tests.benchmarks.history import record
 
-ROOT = Path(__file__).parents[2]
-HISTORY = ROOT / "docs" / "benchmarks" / "history.jsonl"
 SIZES = (5_000, 100_000)
 MESSAGES = 2_000
 QUERIES = 2_000
@@ -155,23 +149,14 @@ def shares(service, messages):
 
 
 def report(url, size, fed, asked, parts):
-    store = "PostgreSQL" if url.startswith("postgres") else "SQLite"
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    line = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "benchmark": "throughput",
-        "commit": commit,
-        "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
-        "store": store,
-        "records": size,
-        "connections": CONNECTIONS,
-        "messages": fed,
-        "pix_queries": asked,
-        "percent_of_time": parts,
-    }
-    HISTORY.parent.mkdir(parents=True, exist_ok=True)
-    with HISTORY.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(line) + "\n")
-    print(f"\n{store}, {size:,} records: {fed} | PIX {asked} | {parts}")
+    record(
+        "throughput",
+        {
+            "store": "PostgreSQL" if url.startswith("postgres") else "SQLite",
+            "records": size,
+            "connections": CONNECTIONS,
+            "messages": fed,
+            "pix_queries": asked,
+            "percent_of_time": parts,
+        },
+    )
