@@ -138,8 +138,9 @@ def run_demo(
             seconds = time.perf_counter() - started
             progress.stop()
             secret = create_key(service.store, name="demo", role=Role.LEAD, domains=[], clock=now)
-            _summary(service, federation, seconds, text, out)
-            _question(service, federation, secret, text, out)
+            euid_of, measured = measure(service, federation)
+            _summary(service, federation, euid_of, measured, seconds, text, out)
+            _question(service, federation, euid_of, secret, text, out)
             if serve:
                 _serve(service, secret, text, out)
 
@@ -261,9 +262,14 @@ def _pairs(group_of: dict[RecordKey, str]) -> Iterable[frozenset[RecordKey]]:
 
 
 def _summary(
-    service: Service, federation: Federation, seconds: float, text: dict[str, str], out: Console
+    service: Service,
+    federation: Federation,
+    euid_of: dict[RecordKey, str],
+    measured: Measured,
+    seconds: float,
+    text: dict[str, str],
+    out: Console,
 ) -> None:
-    euid_of, measured = measure(service, federation)
     states: Counter[str] = Counter()
     for by_state in service.registry.message_counts().values():
         states.update({state.value: count for state, count in by_state.items()})
@@ -296,10 +302,14 @@ def _summary(
 
 
 def _question(
-    service: Service, federation: Federation, secret: str, text: dict[str, str], out: Console
+    service: Service,
+    federation: Federation,
+    euid_of: dict[RecordKey, str],
+    secret: str,
+    text: dict[str, str],
+    out: Console,
 ) -> None:
     """Ask about one person known to several sites, over MLLP and over FHIR."""
-    euid_of, _ = measure(service, federation)
     namespace_of = {a.universal_id: a.namespace for a in federation.authorities}
     person_of = {(r.site, r.local_id): r.person_id for r in federation.records}
     expected = defaultdict(set)

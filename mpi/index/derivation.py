@@ -36,7 +36,6 @@ class Effect:
     moved: tuple[str, ...]
     linked: frozenset[int]
     tasks_opened: int
-    oversized_blocks: int = 0
 
 
 NO_EFFECT = Effect((), (), frozenset(), 0)

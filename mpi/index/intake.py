@@ -72,11 +72,7 @@ class Intake:
         effect = self._derivation.recompute(
             uow, seeds, at=at, oversized=[one.record_id for one in stated if one.oversized], loaded=loaded
         )
-        return replace(
-            effect,
-            records=tuple(one.record_id for one in stated),
-            oversized_blocks=sum(one.oversized for one in stated),
-        )
+        return replace(effect, records=tuple(one.record_id for one in stated))
 
     def _state_one(
         self, uow: UnitOfWork, statement: SourceRecord, *, message_id: int, at: datetime
