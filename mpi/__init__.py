@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from mpi.identity.traits import Traits, normalise
     from mpi.index.registry import Registry
+    from mpi.matching.batch import link
     from mpi.matching.decision import Decision
     from mpi.matching.model import MatchModel
     from mpi.matching.online import score
@@ -72,6 +73,7 @@ _HOME = {
     "UnreadableMessage": "mpi.errors",
     "UnsupportedMessage": "mpi.errors",
     "create_app": "mpi.api.app",
+    "link": "mpi.matching.batch",
     "normalise": "mpi.identity.traits",
     "score": "mpi.matching.online",
 }
@@ -105,6 +107,7 @@ __all__ = [
     "UnreadableMessage",
     "UnsupportedMessage",
     "create_app",
+    "link",
     "normalise",
     "score",
 ]

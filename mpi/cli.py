@@ -6,6 +6,7 @@ field and the problem, never a patient's value.
 """
 
 import json as jsonlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +26,9 @@ from mpi.index.events import MessageState
 from mpi.index.ports import StoredRecord
 from mpi.index.registry import Registry
 from mpi.index.review import LIVE_STATES, TaskState, Verdict
-from mpi.matching.explain import explain
+from mpi.linkage_commands import evaluate, link, train
+from mpi.matching.explain import explain, sentence_of_counterfactual
+from mpi.model_commands import model_app
 from mpi.settings import Settings, load
 from mpi.store import SqlStore
 from mpi.wiring import now, open_registry
@@ -42,9 +45,12 @@ queue_app = typer.Typer(help="The review queue.", no_args_is_help=True)
 inbox_app = typer.Typer(help="The journal of received messages.", no_args_is_help=True)
 audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
 app.add_typer(key_app, name="key")
+app.add_typer(model_app, name="model")
 app.add_typer(queue_app, name="queue")
 app.add_typer(inbox_app, name="inbox")
 app.add_typer(audit_app, name="audit")
+for command in (link, train, evaluate):
+    app.command()(command)
 
 Config = Annotated[
     Path | None, typer.Option("--config", help="Configuration file; mpi.toml here by default.")
@@ -213,18 +219,45 @@ def synth(
     persons: Annotated[int, typer.Option(min=1, help="How many people.")] = 5000,
     sites: Annotated[int, typer.Option(min=1, max=26, help="How many sites.")] = 4,
     seed: Annotated[int, typer.Option(help="Same seed, same federation.")] = 20260101,
+    profile: Annotated[
+        Literal["judging", "tuning", "stress"], typer.Option(help="How often things go wrong, and how.")
+    ] = "judging",
+    tables_only: Annotated[
+        bool, typer.Option("--tables-only", help="No messages, no headers; on every processor.")
+    ] = False,
 ) -> None:
-    """Write a synthetic federation: tables, HL7 messages, DICOM headers, truth."""
-    from mpi_synthetic import generate, write
+    """Write a synthetic federation: tables, HL7 messages, DICOM headers, truth, and how believable it is."""
+    from mpi_synthetic import PROFILES, generate, write, write_tables
 
     with progress() as bar:
         people = bar.add_task("people and records", total=persons)
-        federation = generate(
-            persons, sites, seed, progress=lambda done, total: bar.update(people, completed=done, total=total)
-        )
-        files = bar.add_task("messages and headers", total=len(federation.events))
-        write(federation, output, progress=lambda done, total: bar.update(files, completed=done, total=total))
-    out.print(f"{len(federation.people)} people, {len(federation.records)} records in {output}", markup=False)
+
+        def tell(done: int, total: int) -> None:
+            bar.update(people, completed=done, total=total)
+
+        if tables_only:
+            records, _ = write_tables(
+                output,
+                persons,
+                sites,
+                seed,
+                PROFILES[profile],
+                processes=os.cpu_count() or 1,
+                progress=tell,
+            )
+        else:
+            federation = generate(persons, sites, seed, PROFILES[profile], progress=tell)
+            records = len(federation.records)
+            files = bar.add_task("messages and headers", total=len(federation.events))
+            write(
+                federation,
+                output,
+                progress=lambda done, total: bar.update(files, completed=done, total=total),
+            )
+    out.print(
+        (output / "plausibility.txt").read_text(encoding="utf-8"), markup=False, highlight=False, end=""
+    )
+    out.print(f"{persons} people, {records} records in {output}", markup=False)
 
 
 # ------------------------------------------------------------------------------- keys
@@ -334,6 +367,7 @@ def queue_show(
     left, right = (_side(record, names.get(record.key.domain)) for record in (view.left, view.right))
     hides = left["protected"] or right["protected"]
     evidence = [] if hides else explain(view.score, lang)
+    would_change = [] if hides else [sentence_of_counterfactual(found, lang) for found in view.would_change]
     document = {
         "id": view.task.id,
         "kind": view.task.key.kind,
@@ -343,6 +377,7 @@ def queue_show(
         "left": left,
         "right": right,
         "evidence": evidence,
+        "would_change": would_change,
         "probability": view.score.probability,
     }
 
@@ -361,7 +396,7 @@ def queue_show(
         for name, side in (("left", left), ("right", right)):
             if side["protected"]:
                 out.print(f"  {name}: {_PROTECTED}", markup=False, highlight=False)
-        for sentence in evidence:
+        for sentence in (*evidence, *would_change):
             out.print(f"  {sentence}", markup=False, highlight=False)
 
     _print(json, document, show)

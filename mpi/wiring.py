@@ -5,8 +5,8 @@ Where the parts meet: settings -> store -> registry. Used by the entry points, `
 from datetime import UTC, datetime
 
 from mpi.index.graph import LinkPolicy
+from mpi.index.models import active_model
 from mpi.index.registry import Registry
-from mpi.matching.model import MatchModel
 from mpi.settings import Settings
 from mpi.store import SqlStore, open_store
 
@@ -18,11 +18,16 @@ def now() -> datetime:
 
 def open_registry(settings: Settings) -> tuple[SqlStore, Registry]:
     """
-    Open the configured store (migrating it if needed) and the registry over it.
+    Open the configured store (migrating it if needed) and the registry over it, with the store's active model.
 
     Raises:
         StoreError: the store cannot be opened, or does not promise what durability needs.
+        ModelError: the active model cannot be read; `mpi model activate` chooses another.
     """
     store = open_store(settings.database.url)
     policy = LinkPolicy(same_domain=settings.link.same_domain, max_set_size=settings.link.max_set_size)
-    return store, Registry(store, settings.directory(), MatchModel.default(), now, policy)
+    try:
+        return store, Registry(store, settings.directory(), active_model(store), now, policy)
+    except BaseException:
+        store.close()
+        raise

@@ -20,6 +20,7 @@ from mpi.index.ports import (
     OutboxRow,
     StoredKey,
     StoredMessage,
+    StoredModel,
     StoredRecord,
     StoredStatement,
 )
@@ -60,6 +61,7 @@ class MemoryStore:
         self.audit: list[ChainedEvent] = []
         self.outbox: list[OutboxRow] = []
         self.api_keys: dict[int, tuple[str, StoredKey]] = {}
+        self.models: dict[str, StoredModel] = {}
 
     @contextmanager
     def write(self) -> Iterator["MemoryUnitOfWork"]:
@@ -105,6 +107,7 @@ class MemoryUnitOfWork:
         self.audit = MemoryAuditTrail(self)
         self.outbox = MemoryOutbox(self)
         self.keys = MemoryKeys(self)
+        self.models = MemoryModels(self)
 
     @property
     def data(self) -> MemoryStore:
@@ -553,3 +556,34 @@ class MemoryKeys(_Repository):
                 self._uow.put(data.api_keys, key_id, (hash_, replace(key, revoked_at=at)))
                 return True
         return False
+
+
+class MemoryModels(_Repository):
+    """`ports.Models`."""
+
+    def add(self, *, version: str, digest: str, document: Mapping[str, Any], at: datetime) -> None:
+        data = self._uow.writing()
+        self._uow.require(version not in data.models, "another model has this version")
+        stored = StoredModel(version, digest, deepcopy(dict(document)), at, False, None, "")
+        self._uow.put(data.models, version, stored)
+
+    def get(self, version: str) -> StoredModel | None:
+        return self._uow.data.models.get(version)
+
+    def active(self) -> StoredModel | None:
+        return next((model for model in self.all() if model.active), None)
+
+    def all(self) -> list[StoredModel]:
+        return list(self._uow.data.models.values())
+
+    def activate(self, version: str | None, *, at: datetime, by: str) -> None:
+        data = self._uow.writing()
+        for model in self.all():
+            if model.active:
+                self._uow.put(data.models, model.version, replace(model, active=False))
+        if version is None:
+            return
+        if version not in data.models:
+            raise LookupError("no such model")
+        chosen = replace(data.models[version], active=True, activated_at=at, activated_by=by)
+        self._uow.put(data.models, version, chosen)

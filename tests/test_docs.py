@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from mpi import errors
 from mpi.cli import app, audit_app, inbox_app, key_app, queue_app
+from mpi.model_commands import model_app
 from mpi.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +22,14 @@ def documentation():
 
 
 def commands():
-    groups = {"": app, "key ": key_app, "queue ": queue_app, "inbox ": inbox_app, "audit ": audit_app}
+    groups = {
+        "": app,
+        "key ": key_app,
+        "queue ": queue_app,
+        "inbox ": inbox_app,
+        "audit ": audit_app,
+        "model ": model_app,
+    }
     for prefix, group in groups.items():
         for command in group.registered_commands:
             yield f"mpi {prefix}{command.name or command.callback.__name__}"

@@ -10,7 +10,7 @@ PUBLIC = {
     "LinkConflict", "MatchModel", "ModelError", "MpiError", "NotPermitted", "PartialDate", "PatientIdentifier",
     "PersonName", "Registry", "RegistryError", "Settings", "SettingsError", "SourceRecord", "StaleReview",
     "StoreError", "Traits", "UnknownAuthority", "UnknownIdentifier", "UnknownReview", "UnreadableMessage",
-    "UnsupportedMessage", "create_app", "normalise", "score",
+    "UnsupportedMessage", "create_app", "link", "normalise", "score",
 }  # fmt: skip
 
 

@@ -32,8 +32,8 @@ BORN_ABROAD = {  # country code: (region of names, share of births abroad in per
     "99341": ("sahel", 25), "99335": ("sahel", 25), "99336": ("sahel", 6), "99337": ("sahel", 4),
     "99331": ("sahel", 4), "99326": ("sahel", 22), "99397": ("comoros", 30), "99333": ("other", 25),
     "99109": ("other", 35), "99131": ("other", 30), "99132": ("other", 30), "99122": ("other", 20),
-    "99114": ("other", 25), "99322": ("other", 18), "99312": ("other", 20), "99216": ("other", 20),
-    "99243": ("other", 18), "99410": ("other", 18),
+    "99114": ("other", 25), "99322": ("other", 18), "99312": ("other", 20), "99216": ("asia", 20),
+    "99243": ("asia", 18), "99234": ("asia", 12), "99241": ("asia", 8), "99410": ("creole", 18),
 }  # fmt: skip
 
 
@@ -52,7 +52,12 @@ def main(folder: Path) -> None:
             f"given_trigrams_{sex.lower()}.csv.gz", ["before", "letter", "count"], _trigrams(names.items())
         )
     _write("communes.csv.gz", ["insee_code", "name", "department", "population"], _communes(communes))
-    changes = _rows(folder / "commune_changes.csv")
+    changes = list(_rows(folder / "commune_changes.csv"))
+    _write(
+        "former_codes.csv.gz",
+        ["insee_code", "former_code", "former_name", "until", "renumbered"],
+        _former_codes(changes, {str(row[0]) for row in _communes(communes)}),
+    )
     codes = {row["insee_code"] for row in communes}
     codes |= {row[column] for row in changes for column in ("code_before", "code_after") if row[column]}
     _write("commune_codes.csv.gz", ["department", "existing"], _code_ranges(codes))
@@ -116,6 +121,21 @@ def _communes(rows: list[dict[str, str]]) -> Iterator[list[object]]:
         people = int(row["population"] or 0)
         if people >= SMALLEST_COMMUNE:
             yield [row["insee_code"], row["name"], row["department"], people]
+
+
+def _former_codes(changes: list[dict[str, str]], kept: set[str]) -> Iterator[list[object]]:
+    """
+    List the other codes that kept communes, or what they absorbed, once had, and until when.
+
+    A commune is renumbered when its name stays: Montreuil, 75048 in the Seine, 93048 since 1968.
+    """
+    found: dict[tuple[str, str], list[object]] = {}
+    for row in sorted(changes, key=lambda row: row["effective_date"]):
+        after, before = row["code_after"], row["code_before"]
+        if after in kept and before and before != after and before not in kept:
+            renumbered = int(row["name_before"] == row["name_after"])
+            found[after, before] = [after, before, row["name_before"], row["effective_date"], renumbered]
+    yield from (found[key] for key in sorted(found))
 
 
 def _code_ranges(codes: set[str]) -> Iterator[list[object]]:

@@ -20,10 +20,12 @@ from mpi.identity.ins import (
     IdentityStatus,
     status_from_pid_32,
 )
-from mpi.identity.model import Demographics, NameUse, PartialDate, plain_fields
+from mpi.identity.model import Demographics, NameUse, PartialDate, PersonName, plain_fields
 
 MAX_TRAIT_LENGTH = 256
 """Longer text is cut before it is compared: nobody's name is that long, and distances are quadratic."""
+_MAX_RAW_LENGTH = 4 * MAX_TRAIT_LENGTH
+"""What is read of a text at all: folding may only shorten it by what it strips."""
 
 _PLACEHOLDER_FAMILY = frozenset(
     [
@@ -51,17 +53,49 @@ _PLACEHOLDER_FAMILY = frozenset(
         "PHANTOM",
         "FANTOME",
         "QC",
+        "NC",
+        "NR",
     ]
-) | {"SANS NOM", "NON RENSEIGNE", "NON CONNU", "SANS IDENTITE", "NOM INCONNU", "ANONYME X", "JOHN DOE"}
+) | {
+    "SANS NOM",
+    "NON RENSEIGNE",
+    "NON CONNU",
+    "NON COMMUNIQUE",
+    "SANS IDENTITE",
+    "NOM INCONNU",
+    "ANONYME X",
+    "JOHN DOE",
+}
 _PLACEHOLDER_GIVEN = _PLACEHOLDER_FAMILY | {"PRENOM", "SANS PRENOM", "SP", "MONSIEUR", "MADAME", "MR", "MME"}
 _NEWBORN_GIVEN = re.compile(
     r"(?:(?:BEBE|BB|NNE?|NOUVEAU NE|NOUVEAUNE|ENFANT|FILLE|GARCON|FILS|JUMEAU|JUMELLE)"
     r"(?: (?:FILLE|GARCON|FILS|JUMEAU|JUMELLE|MASCULIN|FEMININ|[MF]))?(?: ?\d| [AB])?)"
     r"(?: (?:DE|DU|D|A|B|N)\b.*)?"
 )
+_NEWBORN_FAMILY = re.compile(
+    r"(?:BEBE|BB|NNE?|NOUVEAU NE|NOUVEAUNE)(?: .*)?|(?:ENFANT|FILLE|FILS|GARCON) (?:DE|DU|D)\b.*"
+)
+_NO_PLACES = frozenset({"FRANCE", "ETRANGER"})
+_NO_PLACE_CODES = frozenset({"99", "99999", "00000", "99100"})
+"""Unknown, or France, which says nothing of where."""
+_NO_MAILBOXES = frozenset(
+    [
+        "inconnu",
+        "anonyme",
+        "test",
+        "noreply",
+        "nomail",
+        "no-mail",
+        "sansmail",
+        "pasdemail",
+        "xxx",
+        "x",
+        "aucun",
+        "mail",
+    ]
+)
 _FILLER = re.compile(r"([XZ])\1*|(.)\2{2,}|\?+|\d+")
 _SEPARATORS = re.compile(r"[^A-Z0-9]+")
-_FORMAT_CONTROLS = {"Cf", "Cc"}
 _MOJIBAKE = re.compile("[ÃÂ][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u0192\u2013-\u2122]")
 _PARTICLES = frozenset(
     [
@@ -94,39 +128,79 @@ _PARTICLES = frozenset(
     ]
 )
 _PHONE_FILLERS = frozenset({"0102030405", "0123456789", "0605040302", "0601020304"})
+_NUMBER_FILLERS = frozenset({"1234567890", "123456789", "12345678"})
+_STRIPPED = frozenset({"Cf", "Cc", "Cs"})
+"""Bidi and zero-width characters, controls, halves of a pair."""
 
 
-@lru_cache(maxsize=500_000)
 def normal_text(text: str) -> str:
     """
     Fold a text for comparison: no accents, ligatures opened, upper case, one space between words.
 
     Hyphens, apostrophes and dots become spaces; bidi and zero-width characters disappear;
-    UTF-8 read as Latin-1 (`Ã©`) is repaired.
+    UTF-8 read as Latin-1 (`Ã©`) is repaired. At most `MAX_TRAIT_LENGTH` characters, whole words.
     """
-    if _MOJIBAKE.search(text):
-        text = _repaired(text)
-    text = unicodedata.normalize("NFC", text[:MAX_TRAIT_LENGTH])
-    if not text.isascii():
-        text = "".join(char for char in text if unicodedata.category(char) not in _FORMAT_CONTROLS)
-        text = unidecode(text)
-    return _SEPARATORS.sub(" ", text.upper()).strip()
-
-
-def _repaired(text: str) -> str:
-    for codec in ("cp1252", "latin-1"):
-        try:
-            return text.encode(codec).decode("utf-8")
-        except UnicodeError:
-            continue
-    return text
+    return _folded(text[:_MAX_RAW_LENGTH])  # cut first: what is cached must not be a megabyte
 
 
 @lru_cache(maxsize=500_000)
+def _folded(text: str) -> str:
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", _repaired(text))
+        text = unidecode("".join(char for char in text if unicodedata.category(char) not in _STRIPPED))
+    return _cut(_SEPARATORS.sub(" ", text.upper()).strip())
+
+
+def _cut(text: str) -> str:
+    """At a space where there is one, so that no word becomes another and a second cut changes nothing."""
+    if len(text) <= MAX_TRAIT_LENGTH:
+        return text
+    return text[: MAX_TRAIT_LENGTH + 1].rpartition(" ")[0] or text[:MAX_TRAIT_LENGTH]
+
+
+def _repaired(text: str) -> str:
+    """UTF-8 that was read as Windows-1252 or Latin-1, as it was written; anything else as it is."""
+    if _MOJIBAKE.search(text):
+        for codec in ("cp1252", "latin-1"):
+            try:
+                return text.encode(codec).decode("utf-8")
+            except UnicodeError:
+                continue
+    return text
+
+
+def is_damaged(text: str) -> bool:
+    """
+    Whether the folded spelling of a name is a guess: some letter was not what the person is called by.
+
+    Mojibake, repaired or not; a character that was lost (`?` inside a word, U+FFFD); a letter of
+    another script, transliterated. A Latin letter that France does not write (Ñ, Š, Ø) is no
+    damage: the INS carries A to Z only, and folds it as we do.
+
+    Source: INS guide, letters of the strict traits.
+    """
+    text = text[:_MAX_RAW_LENGTH]
+    if text.isascii():
+        return "?" in text.strip("? ")
+    return _MOJIBAKE.search(text) is not None or any(_is_foreign(char) for char in text)
+
+
+@lru_cache(maxsize=5_000)
+def _is_foreign(char: str) -> bool:
+    if char == "\ufffd":
+        return True
+    return char.isalpha() and not char.isascii() and not unicodedata.name(char, "").startswith("LATIN ")
+
+
+@lru_cache(maxsize=500_000)
+def _with_saint(text: str) -> str:
+    words = text.split(" ")
+    return _cut(" ".join({"ST": "SAINT", "STE": "SAINTE"}.get(word, word) for word in words))
+
+
 def normal_name(text: str) -> str:
     """`normal_text`, with SAINT and SAINTE spelled out."""
-    words = normal_text(text).split(" ")
-    return " ".join({"ST": "SAINT", "STE": "SAINTE"}.get(word, word) for word in words)
+    return _with_saint(normal_text(text))
 
 
 def without_particles(name: str) -> str:
@@ -135,13 +209,29 @@ def without_particles(name: str) -> str:
     return " ".join(kept) or name
 
 
-def _family(text: str) -> str:
-    name = normal_name(text)
+def _unless_placeholder(name: str) -> str:
     return "" if name in _PLACEHOLDER_FAMILY or _FILLER.fullmatch(name) else name
+
+
+def _family(text: str) -> str:
+    name = _unless_placeholder(normal_name(text))
+    return "" if _NEWBORN_FAMILY.fullmatch(name) else name
+
+
+def _place(text: str) -> str:
+    name = _unless_placeholder(normal_name(text))
+    return "" if name in _NO_PLACES else name
 
 
 def _is_newborn_naming(given: str) -> bool:
     return bool(_NEWBORN_GIVEN.fullmatch(given))
+
+
+def _says_newborn(name: PersonName) -> bool:
+    """GARCON and FILLE are family names too: in that slot it takes more than the word."""
+    return _is_newborn_naming(normal_name(name.given)) or bool(
+        _NEWBORN_FAMILY.fullmatch(normal_name(name.family))
+    )
 
 
 def _given(text: str) -> str:
@@ -173,10 +263,14 @@ def _given_names(given: str, given_list: str) -> tuple[str, ...]:
     return (first, *(name for name in listed if name != first))
 
 
-@lru_cache(maxsize=200_000)
 def normal_phone(text: str) -> str:
     """Ten national digits where possible, else the digits; empty for fillers."""
-    digits = re.sub(r"\D", "", text)
+    return _phone(text[:MAX_TRAIT_LENGTH])
+
+
+@lru_cache(maxsize=200_000)
+def _phone(text: str) -> str:
+    digits = re.sub(r"[^0-9]", "", text)
     if digits.startswith("0033"):
         digits = "0" + digits[4:].removeprefix("0")
     elif digits.startswith("33") and len(digits) in (11, 12):
@@ -186,18 +280,61 @@ def normal_phone(text: str) -> str:
     return digits
 
 
-@lru_cache(maxsize=100_000)
 def normal_city(text: str) -> str:
     """Town name without CEDEX, ST spelled out; postal codes in it dropped."""
-    name = re.sub(r"\bCEDEX\b.*", "", normal_name(text))
-    return re.sub(r"\d+", "", name).strip()
+    return _town(normal_name(text))
+
+
+def normal_address(text: str) -> str:
+    """Number and street, the usual abbreviations of streets spelled out; empty for a placeholder."""
+    address = _street(normal_name(text))
+    return "" if address in _PLACEHOLDER_FAMILY or _FILLER.fullmatch(address) else address
+
+
+_STREETS = {
+    "R": "RUE", "AV": "AVENUE", "AVE": "AVENUE", "BD": "BOULEVARD", "BLD": "BOULEVARD", "BVD": "BOULEVARD",
+    "CH": "CHEMIN", "CHE": "CHEMIN", "PL": "PLACE", "IMP": "IMPASSE", "ALL": "ALLEE", "RTE": "ROUTE",
+    "RES": "RESIDENCE",
+}  # fmt: skip
+
+
+def _street(name: str) -> str:
+    return " ".join([_STREETS.get(word, word) for word in name.split(" ")])
+
+
+@lru_cache(maxsize=100_000)
+def _town(name: str) -> str:
+    name = re.sub(r"\bCEDEX\b.*", "", name)
+    return " ".join(re.sub(r"\d+", "", name).split())
+
+
+def _is_filled(code: str) -> bool:
+    """INCONNU, XXXXX, 00000, 123456789: what is typed where a number is asked for."""
+    return len(set(code)) == 1 or code in _NUMBER_FILLERS or code in _PLACEHOLDER_FAMILY
+
+
+def _number(text: str) -> str:
+    code = normal_text(text).replace(" ", "")
+    return "" if _is_filled(code) else code
+
+
+def _place_code(text: str) -> str:
+    code = _number(text)
+    return "" if code in _NO_PLACE_CODES else code
+
+
+def _mailbox(text: str) -> str:
+    box = text[: MAX_TRAIT_LENGTH + 1].strip().lower()
+    who, at, where = box.partition("@")
+    return "" if not (who and at and where) or who in _NO_MAILBOXES or len(box) > MAX_TRAIT_LENGTH else box
 
 
 def _is_default_date(date: PartialDate) -> bool:
     """
     Whether a date is one that is written when the true one is unknown.
 
-    Source: RNIV (01/MM, DD/01, 31/12); 1 January and 31 December are over-represented everywhere.
+    Source: RNIV, interpreted birth dates. The first of another month is common too, but so are
+    true ones: the comparison has a level for it.
     """
     return (date.month, date.day) in {(1, 1), (12, 31)} or date.year <= 1900
 
@@ -208,6 +345,8 @@ class Traits:
     One identity, normalised for comparison. Empty, None and () mean missing.
 
     Args:
+        family_damaged, given_damaged: some letter was repaired or transliterated (see `is_damaged`):
+            the name may still agree, never letter for letter.
         given_names: the first birth given name first; a compound keeps its words apart by spaces.
         birth_date_default: the date is one written for want of the true one, or interpreted.
         ins_temporary: it is a NIA, which a NIR replaces one day: differing from a NIR says nothing.
@@ -219,11 +358,14 @@ class Traits:
     used_name: str = ""
     given_names: tuple[str, ...] = ()
     used_given_name: str = ""
+    family_damaged: bool = False
+    given_damaged: bool = False
     birth_date: PartialDate | None = None
     birth_date_default: bool = False
     sex: str = ""
     birth_place_code: str = ""
     birth_place: str = ""
+    address: str = ""
     postal_code: str = ""
     city: str = ""
     phones: tuple[str, ...] = ()
@@ -294,39 +436,36 @@ def normalise(stated: Demographics) -> Traits:
     used_given = _given(used.given) if used else ""
     if not given_names and used is not None:
         given_names = _given_names(used.given, used.given_list)
-    newborn = any(
-        _is_newborn_naming(normal_name(text))
-        for name in stated.names
-        for text in (name.given, name.family)
-        if text
-    )
     date = stated.birth_date
     if date is not None and (date.year < 1850 or (date.year, date.month, date.day) == (1900, 1, 1)):
         date = None
     status, attributes = status_from_pid_32(stated.identity_codes, has_ins=bool(stated.ins))
-    place_code = stated.birth_place_code.strip().upper()
+    compared = [name for name in (birth, used) if name is not None]
     return Traits(
         birth_name=birth_name,
         used_name="" if used_name == birth_name else used_name,
         given_names=given_names,
         used_given_name="" if given_names and used_given == given_names[0] else used_given,
+        family_damaged=any(is_damaged(name.family) for name in compared),
+        given_damaged=any(is_damaged(name.given) or is_damaged(name.given_list) for name in compared),
         birth_date=date,
         birth_date_default=date is not None
         and (bool(stated.birth_date_interpreted) or _is_default_date(date)),
         sex=stated.sex if stated.sex in ("M", "F") else "",
-        birth_place_code="" if place_code in ("99999", "00000", "99", "") else place_code,
-        birth_place=_family(stated.birth_place),
-        postal_code="" if (code := stated.postal_code.strip()) in ("00000", "99999") else normal_text(code),
-        city="" if (city := normal_city(stated.city)) in _PLACEHOLDER_FAMILY else city,
+        birth_place_code=_place_code(stated.birth_place_code),
+        birth_place=_place(stated.birth_place),
+        address=normal_address(stated.address),
+        postal_code=_number(stated.postal_code),
+        city=_unless_placeholder(normal_city(stated.city)),
         phones=tuple(sorted({phone for text in stated.phones if (phone := normal_phone(text))})),
-        emails=tuple(sorted({text.strip().lower() for text in stated.emails if "@" in text})),
-        national_id=normal_text(stated.national_id).replace(" ", ""),
+        emails=tuple(sorted({box for text in stated.emails if (box := _mailbox(text))})),
+        national_id=_number(stated.national_id),
         ins=stated.ins,
         ins_temporary=bool(stated.ins) and stated.ins_oid == INS_NIA_OID,
         mother_birth_name=_family(stated.mother_birth_name),
         birth_order=stated.birth_order,
         multiple_birth=bool(stated.multiple_birth) or (stated.birth_order or 0) > 1,
-        newborn=newborn,
+        newborn=any(_says_newborn(name) for name in stated.names),
         status=status,
         attributes=attributes,
     )

@@ -123,7 +123,12 @@ class Intake:
         """A pair that links or asks for a review, or that shows a national number gone wrong."""
         if scored.decision is not Decision.NON_LINK or "shared_ins" in scored.guards:
             return True
-        return "ins_conflict" in scored.guards and scored.weight_bits >= self._model.thresholds.lower_bits
+        if "ins_conflict" not in scored.guards:
+            return False
+        numbers = sum(item.bits for item in scored.evidence if item.trait == "ins")
+        return (
+            scored.weight_bits - numbers >= self._model.thresholds.lower_bits
+        )  # one person, but for the number
 
     def _merge(self, uow: UnitOfWork, merged: IdentifiersMerged, *, message_id: int, at: datetime) -> Effect:
         survivor = RecordKey(merged.domain, merged.survivor.value)

@@ -300,6 +300,42 @@ class StoredKey:
     revoked_at: datetime | None
 
 
+class Models(Protocol):
+    """Match models by version. Never changed once added; at most one is active, else the packaged default is."""
+
+    def add(self, *, version: str, digest: str, document: Mapping[str, Any], at: datetime) -> None:
+        """Keep a model, as `MatchModel.to_json` writes it. A version is taken once."""
+
+    def get(self, version: str) -> "StoredModel | None": ...
+
+    def active(self) -> "StoredModel | None": ...
+
+    def all(self) -> list["StoredModel"]:
+        """In the order they were added."""
+
+    def activate(self, version: str | None, *, at: datetime, by: str) -> None:
+        """Make this model, and no other, the active one; with None, no stored model is."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """
+    A match model as it was added.
+
+    Args:
+        digest: `MatchModel.digest` of what was added.
+        activated_at: when it last became the active one; None if it never did.
+    """
+
+    version: str
+    digest: str
+    document: Mapping[str, Any]
+    added_at: datetime
+    active: bool
+    activated_at: datetime | None
+    activated_by: str
+
+
 class UnitOfWork(Protocol):
     """One transaction. Leaving it without `commit` rolls everything back."""
 
@@ -312,6 +348,7 @@ class UnitOfWork(Protocol):
     audit: AuditTrail
     outbox: Outbox
     keys: Keys
+    models: Models
 
     def commit(self) -> None:
         """
@@ -337,6 +374,6 @@ class Store(Protocol):
 
 __all__ = [
     "AuditTrail", "Candidates", "Clock", "Edges", "Facts", "Inbox", "Keys", "Membership", "Memberships",
-    "Outbox", "OutboxRow", "Records", "Reviews", "Store", "StoredKey", "StoredMessage", "StoredRecord",
-    "StoredStatement", "UnitOfWork",
+    "Models", "Outbox", "OutboxRow", "Records", "Reviews", "Store", "StoredKey", "StoredMessage", "StoredModel",
+    "StoredRecord", "StoredStatement", "UnitOfWork",
 ]  # fmt: skip

@@ -46,6 +46,7 @@ from mpi.index.parties import Directory
 from mpi.index.ports import Clock, Store, StoredMessage, StoredRecord, UnitOfWork
 from mpi.index.resolution import Identity, Resolution
 from mpi.index.review import LIVE_STATES, Task, TaskKind, TaskState, Verdict, check_transition, state_after
+from mpi.matching.counterfactual import Counterfactual, counterfactuals
 from mpi.matching.model import MatchModel
 from mpi.matching.online import ScoredPair, score
 
@@ -61,6 +62,7 @@ class ReviewView:
     left: StoredRecord
     right: StoredRecord
     score: ScoredPair
+    would_change: tuple[Counterfactual, ...]
 
 
 class Registry:
@@ -363,7 +365,15 @@ class Registry:
             records = uow.records.by_ids({task.key.left_id, task.key.right_id})
         self._audit_read(actor, "R", "review.read", f"task/{task_id}")
         left, right = (_unless_protected(records[i]) for i in (task.key.left_id, task.key.right_id))
-        return ReviewView(task, left, right, score(self.model, left.traits, right.traits))
+        pair = left.traits, right.traits
+        one_domain = left.key.domain == right.key.domain
+        return ReviewView(
+            task,
+            left,
+            right,
+            score(self.model, *pair, same_domain=one_domain),
+            counterfactuals(self.model, *pair, same_domain=one_domain),
+        )
 
     def decide(
         self, task_id: int, verdict: Verdict, *, reviewer: str, version: int, reason: str = ""

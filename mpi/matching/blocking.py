@@ -13,8 +13,8 @@ from mpi.identity.phonetics import soundex2
 from mpi.identity.traits import Traits, without_particles
 from mpi.matching.comparisons import first_given
 
-KEYS_VERSION = 2
-"""Grows when a pass changes: stored keys of another version must be derived again."""
+KEYS_VERSION = 3
+"""Grows when a pass changes, or how traits are normalised: stored keys of another version must be derived again."""
 
 _MAX_WORDS = 3
 

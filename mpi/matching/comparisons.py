@@ -11,10 +11,13 @@ Where two traits depend on each other, the dependence is in the ladder rather th
   given name then says nothing more;
 - a different family name is a level of its own between two women, for whom it is ordinary;
 - the whole list of given names is judged with the first one, not beside it;
-- an INS that both carry is one level when the birth dates bear it out, another when they do
-  not. The number embeds sex, year, month and place of birth, which therefore confirm little
-  beside it: no automatic link rests on the INS alone (see `guards`);
-- postal code and town are one comparison.
+- an INS that both carry is one level when the birth dates bear it out, others when they do not
+  or when the sex, year, month and place of birth it embeds are not those of the records. They
+  confirm little beside it: no automatic link rests on the INS alone (see `guards`);
+- postal code and town are one comparison; so are the code and the text of a birth place;
+- the order in a multiple birth is weighed here; that two of one birth may be twins is for `guards`.
+
+A name whose letters were repaired or transliterated agrees on a level of its own.
 
 Source: Fellegi & Sunter (1969), JASA 64(328):1183-1210, for the comparison vector; Winkler (1990)
 for Jaro-Winkler.
@@ -26,11 +29,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 
-from jellyfish import damerau_levenshtein_distance, match_rating_comparison
+from jellyfish import damerau_levenshtein_distance
 from rapidfuzz.distance import DamerauLevenshtein, JaroWinkler
 
+from mpi.identity.communes import is_same_place, place_name
+from mpi.identity.ins import InvalidMatricule, Matricule, embedded_differences, parse_matricule
 from mpi.identity.model import PartialDate
-from mpi.identity.phonetics import soundex2
+from mpi.identity.phonetics import fonem, soundex2
 from mpi.identity.traits import Traits, without_particles
 
 Predicate = Callable[[Traits, Traits], bool]
@@ -56,11 +61,14 @@ class Comparison:
 
     Args:
         trait: the name the model and the explanations use.
+        reads: the fields of `Traits` that the ladder looks at, and no other: two pairs alike in
+            these are on one level.
         is_missing: whether either side says nothing.
         levels: the rungs, best first; the last holds whenever it is reached.
     """
 
     trait: str
+    reads: tuple[str, ...]
     is_missing: Predicate
     levels: tuple[Level, ...]
     _rungs: tuple[tuple[int, Predicate], ...] = field(init=False, repr=False, compare=False)
@@ -100,7 +108,7 @@ def _jaro_winkler_at_least(left: str, right: str, bound: float) -> bool:
 
 def _one_edit(left: str, right: str) -> bool:
     """One letter added, lost or changed, or two neighbours exchanged; of words of three letters or more."""
-    if min(len(left), len(right)) < 3:
+    if len(left) < 3 or len(right) < 3 or not -1 <= len(left) - len(right) <= 1:
         return False
     return DamerauLevenshtein.distance(left, right, score_cutoff=1) <= 1
 
@@ -116,10 +124,10 @@ def _joined(name: str) -> str:
 
 def _part_of(left: str, right: str) -> bool:
     """MARTIN and MARTIN DUPONT; DE LA TOUR and DELATOUR; D ORMESSON and ORMESSON."""
+    if " " not in left and " " not in right:
+        return left == right
     if _joined(left) == _joined(right):
         return True
-    if " " not in left and " " not in right:
-        return False
     left_words, right_words = _core_words(left), _core_words(right)
     if not left_words or not right_words:
         return False
@@ -128,18 +136,12 @@ def _part_of(left: str, right: str) -> bool:
 
 @lru_cache(maxsize=200_000)
 def name_code(name: str) -> str:
-    """Soundex2 of a family name without its particles, its words joined."""
-    return soundex2(_joined(without_particles(name)))
+    """FONEM of a name without its particles, its words joined."""
+    return fonem(_joined(without_particles(name)))
 
 
 def _sounds_alike(left: str, right: str) -> bool:
-    """Soundex2 for French; the match rating approach catches names French rules do not fit."""
-    if name_code(left) == name_code(right) != "":
-        return True
-    left, right = _joined(left), _joined(right)
-    if min(len(left), len(right)) < 4 or not (left.isascii() and right.isascii()):
-        return False
-    return bool(match_rating_comparison(left, right)) and bool(match_rating_comparison(right, left))
+    return name_code(left) == name_code(right) != ""
 
 
 # --- family name --------------------------------------------------------------------------
@@ -160,7 +162,11 @@ def first_given(traits: Traits) -> str:
 def _any_family(test: Callable[[str, str], bool]) -> Predicate:
     def holds(left: Traits, right: Traits) -> bool:
         rights = _families(right)
-        return any(test(a, b) for a in _families(left) for b in rights)
+        for a in _families(left):
+            for b in rights:
+                if test(a, b):
+                    return True
+        return False
 
     return holds
 
@@ -170,12 +176,26 @@ def _family_missing(left: Traits, right: Traits) -> bool:
 
 
 def _birth_name_exact(left: Traits, right: Traits) -> bool:
-    return left.birth_name == right.birth_name != ""
+    return left.birth_name == right.birth_name != "" and not _family_damaged(left, right)
 
 
 def _family_cross_exact(left: Traits, right: Traits) -> bool:
+    return _family_in_common(left, right) and not _family_damaged(left, right)
+
+
+def _family_in_common(left: Traits, right: Traits) -> bool:
+    if left.birth_name == right.birth_name != "":
+        return True
     rights = _families(right)
     return any(name in rights for name in _families(left))
+
+
+def _family_repaired(left: Traits, right: Traits) -> bool:
+    return _family_damaged(left, right) and _family_in_common(left, right)
+
+
+def _family_damaged(left: Traits, right: Traits) -> bool:
+    return left.family_damaged or right.family_damaged
 
 
 def _order_swapped(left: Traits, right: Traits) -> bool:
@@ -201,10 +221,12 @@ def _two_women(left: Traits, right: Traits) -> bool:
 
 FAMILY_NAME = Comparison(
     "family_name",
+    ("birth_name", "used_name", "family_damaged", "given_names", "used_given_name", "sex"),
     _family_missing,
     (
         Level("birth_exact", _birth_name_exact),
         Level("cross_exact", _family_cross_exact),
+        Level("repaired", _family_repaired),
         Level("order_swapped", _order_swapped),
         Level("part_of", _any_family(_part_of)),
         Level("one_edit", _any_family(_one_edit)),
@@ -268,11 +290,13 @@ def _given_missing(left: Traits, right: Traits) -> bool:
 
 def _swap_spoke(left: Traits, right: Traits) -> bool:
     """Whether the swap already spoke for the given name, on the family name's ladder."""
-    return not _family_cross_exact(left, right) and _order_swapped(left, right)
+    return not _family_in_common(left, right) and _order_swapped(left, right)
 
 
 def _given_list_exact(left: Traits, right: Traits) -> bool:
-    return len(left.given_names) > 1 and left.given_names == right.given_names
+    if len(left.given_names) < 2 or left.given_names != right.given_names:
+        return False
+    return not _given_damaged(left, right)
 
 
 def _given_exact_others_differ(left: Traits, right: Traits) -> bool:
@@ -282,6 +306,29 @@ def _given_exact_others_differ(left: Traits, right: Traits) -> bool:
 
 
 def _given_exact(left: Traits, right: Traits) -> bool:
+    return not _given_damaged(left, right) and _first_given_in_common(left, right)
+
+
+def _given_joined(left: Traits, right: Traits) -> bool:
+    """JEANPIERRE or JEAN PIERRE, and the list JEAN, PIERRE of a source that knows no compound names."""
+    if _given_damaged(left, right):
+        return False
+    return _is_first_two(first_given(left), right) or _is_first_two(first_given(right), left)
+
+
+def _is_first_two(name: str, listed: Traits) -> bool:
+    return len(listed.given_names) > 1 and _joined(name) == _joined("".join(listed.given_names[:2]))
+
+
+def _given_repaired(left: Traits, right: Traits) -> bool:
+    return _given_damaged(left, right) and _first_given_in_common(left, right)
+
+
+def _given_damaged(left: Traits, right: Traits) -> bool:
+    return left.given_damaged or right.given_damaged
+
+
+def _first_given_in_common(left: Traits, right: Traits) -> bool:
     return _joined(first_given(left)) == _joined(first_given(right))
 
 
@@ -308,10 +355,14 @@ def _given_variant(left: Traits, right: Traits) -> bool:
 
 
 def _given_partial(left: Traits, right: Traits) -> bool:
-    """JEAN and JEAN PIERRE; J and JEAN; JP and JEAN PIERRE."""
+    """JEAN and JEAN PIERRE; J and JEAN; JP and JEAN PIERRE, or the list JEAN, PIERRE."""
     a, b = first_given(left), first_given(right)
+    if _initials(a, list(right.given_names[:2])) or _initials(b, list(left.given_names[:2])):
+        return True
+    compound = " " in a or " " in b
+    if not compound and len(a) > 3 and len(b) > 3:
+        return False
     a_words, b_words = a.split(" "), b.split(" ")
-    compound = len(a_words) > 1 or len(b_words) > 1
     if compound and (set(a_words) <= set(b_words) or set(b_words) <= set(a_words)):
         return True
     return _initials(a, b_words) or _initials(b, a_words)
@@ -344,11 +395,14 @@ def _given_alike(left: Traits, right: Traits) -> bool:
 
 GIVEN_NAME = Comparison(
     "given_name",
+    ("given_names", "used_given_name", "given_damaged", "birth_name", "used_name"),
     _given_missing,
     (
         Level("list_exact", _given_list_exact),
         Level("exact_others_differ", _given_exact_others_differ),
         Level("exact", _given_exact),
+        Level("joined", _given_joined),
+        Level("repaired", _given_repaired),
         Level("in_list", _given_in_list),
         Level("variant", _given_variant),
         Level("partial", _given_partial),
@@ -386,6 +440,12 @@ def _date_exact_default(left: Traits, right: Traits) -> bool:
     return (left.birth_date_default or right.birth_date_default) and _date_exact(left, right)
 
 
+def _date_exact_first_of_month(left: Traits, right: Traits) -> bool:
+    """01/MM: where the day is not known, some write the first."""
+    date = left.birth_date
+    return date is not None and date.day == 1 and date == right.birth_date
+
+
 def _date_partial(left: Traits, right: Traits) -> bool:
     a, b = _dates(left, right)
     if (a.day is not None and b.day is not None) or a.year != b.year:
@@ -405,13 +465,22 @@ def _date_default_same_year(left: Traits, right: Traits) -> bool:
     return a.year == b.year
 
 
-def _date_one_digit(left: Traits, right: Traits) -> bool:
-    a, b = _dates(left, right)
+def _one_slip(a: PartialDate, b: PartialDate) -> bool:
+    """Of two whole dates: one part differs, by one digit or by two neighbours exchanged."""
     if a.day is None or b.day is None:
         return False
     if (a.year != b.year) + (a.month != b.month) + (a.day != b.day) != 1:
         return False  # one slip touches one part; spares the distance for almost every pair
     return damerau_levenshtein_distance(_digits(a), _digits(b)) == 1
+
+
+def _date_transposed(left: Traits, right: Traits) -> bool:
+    a, b = _dates(left, right)
+    return _one_slip(a, b) and sorted(_digits(a)) == sorted(_digits(b))
+
+
+def _date_one_digit(left: Traits, right: Traits) -> bool:
+    return _one_slip(*_dates(left, right))
 
 
 def _date_year_off(left: Traits, right: Traits) -> bool:
@@ -428,15 +497,18 @@ def _date_two_of_three(left: Traits, right: Traits) -> bool:
 
 BIRTH_DATE = Comparison(
     "birth_date",
+    ("birth_date", "birth_date_default"),
     _date_missing,
     (
         Level("exact_default", _date_exact_default),
+        Level("exact_first_of_month", _date_exact_first_of_month),
         Level("exact", _date_exact),
         Level("partial", _date_partial),
         Level("day_month_swap", _day_month_swap),
         Level("default_same_year", _date_default_same_year),
-        Level("one_digit", _date_one_digit),
         Level("year_off", _date_year_off),
+        Level("transposed", _date_transposed),
+        Level("one_digit", _date_one_digit),
         Level("two_of_three", _date_two_of_three),
         Level("different", _otherwise),
     ),
@@ -448,34 +520,59 @@ BIRTH_DATE = Comparison(
 
 SEX = Comparison(
     "sex",
+    ("sex",),
     lambda left, right: not left.sex or not right.sex,
     (Level("same", lambda left, right: left.sex == right.sex), Level("different", _otherwise)),
 )
 
-_WHOLE_TOWN = {"751": "75056", "132": "13055", "693": "69123"}
-_BOROUGHS = frozenset(
-    [f"751{n:02d}" for n in range(1, 21)]
-    + [f"132{n:02d}" for n in range(1, 17)]
-    + [f"6938{n}" for n in range(1, 10)]
-)
-_OUT_OF_SEINE = frozenset({"78", "91", "92", "93", "94", "95"})
+
+def _place_texts(left: Traits, right: Traits) -> tuple[str, str]:
+    """Both places as text: as written, or named by its code where the other has no code."""
+    if left.birth_place and right.birth_place:
+        return left.birth_place, right.birth_place
+    if left.birth_place_code and right.birth_place_code:
+        return "", ""
+    return (
+        left.birth_place or place_name(left.birth_place_code),
+        right.birth_place or place_name(right.birth_place_code),
+    )
 
 
-def _whole_town(code: str) -> str:
-    """A borough of Paris, Marseille or Lyon -> its town."""
-    return _WHOLE_TOWN[code[:3]] if code in _BOROUGHS else code
+def _place_missing(left: Traits, right: Traits) -> bool:
+    if left.birth_place_code and right.birth_place_code:
+        return False
+    if left.birth_place and right.birth_place:
+        return False
+    texts = _place_texts(left, right)
+    if "" in texts:
+        return True
+    # Abroad the code says the country, the text perhaps the town: that is no disagreement.
+    named = right.birth_place_code if left.birth_place else left.birth_place_code
+    return named.startswith("99") and not _near_place(*texts)
+
+
+def _same_place_code(left: Traits, right: Traits) -> bool:
+    return left.birth_place_code == right.birth_place_code != ""
 
 
 def _same_place(left: Traits, right: Traits) -> bool:
-    """A borough and its town; a commune of the Seine before 1968 and its code since."""
+    """One place at two times: the Seine and what it became, a merged commune, a borough and its town."""
     a, b = left.birth_place_code, right.birth_place_code
-    if not a or not b:
-        return False
-    if _whole_town(a) == _whole_town(b) and (a in _WHOLE_TOWN.values() or b in _WHOLE_TOWN.values()):
-        return True
-    if {a[:2], b[:2]} & {"75"} and {a[:2], b[:2]} & _OUT_OF_SEINE:
-        return a[2:] == b[2:]
-    return False
+    return a != "" != b and is_same_place(a, b)
+
+
+def _same_place_text(left: Traits, right: Traits) -> bool:
+    a, b = _place_texts(left, right)
+    return a == b != ""
+
+
+def _near_place_text(left: Traits, right: Traits) -> bool:
+    a, b = _place_texts(left, right)
+    return a != "" != b and _near_place(a, b)
+
+
+def _near_place(left: str, right: str) -> bool:
+    return _part_of(left, right) or _jaro_winkler_at_least(left, right, 0.92)
 
 
 def _department(code: str) -> str:
@@ -485,32 +582,20 @@ def _department(code: str) -> str:
     return code[:3] if code.startswith(("97", "98")) else code[:2]
 
 
+def _same_department(left: Traits, right: Traits) -> bool:
+    return _department(left.birth_place_code) == _department(right.birth_place_code) != ""
+
+
 BIRTH_PLACE = Comparison(
     "birth_place",
-    lambda left, right: (
-        (not left.birth_place_code or not right.birth_place_code)
-        and (not left.birth_place or not right.birth_place)
-    ),
+    ("birth_place_code", "birth_place"),
+    _place_missing,
     (
-        Level("same_code", lambda left, right: left.birth_place_code == right.birth_place_code != ""),
+        Level("same_code", _same_place_code),
         Level("same_place", _same_place),
-        Level("same_text", lambda left, right: left.birth_place == right.birth_place != ""),
-        Level(
-            "near_text",
-            lambda left, right: (
-                bool(left.birth_place and right.birth_place)
-                and (
-                    _part_of(left.birth_place, right.birth_place)
-                    or _jaro_winkler_at_least(left.birth_place, right.birth_place, 0.92)
-                )
-            ),
-        ),
-        Level(
-            "same_department",
-            lambda left, right: (
-                _department(left.birth_place_code) == _department(right.birth_place_code) != ""
-            ),
-        ),
+        Level("same_text", _same_place_text),
+        Level("near_text", _near_place_text),
+        Level("same_department", _same_department),
         Level("different", _otherwise),
     ),
 )
@@ -525,13 +610,49 @@ def _same_home_town(left: Traits, right: Traits) -> bool:
     return _same_postal_code(left, right) and (left.city == right.city or not left.city or not right.city)
 
 
+def _same_city_alone(left: Traits, right: Traits) -> bool:
+    """One town, and no two postal codes."""
+    return left.city == right.city != "" and not (left.postal_code and right.postal_code)
+
+
+def _postal_code_or_city(left: Traits, right: Traits) -> bool:
+    """One of the two agrees, the other does not: a large town, or a postal code of several."""
+    return _same_postal_code(left, right) or left.city == right.city != ""
+
+
+def _same_address(left: Traits, right: Traits) -> bool:
+    return left.address == right.address != "" and _same_home_town(left, right)
+
+
+def _home_near(left: Traits, right: Traits) -> bool:
+    """One street, whatever the town; or one town or postal code, and streets that differ by slips."""
+    a, b = left.address, right.address
+    if a == b != "":
+        return True
+    if not a or not b or not (_same_postal_code(left, right) or left.city == right.city != ""):
+        return False
+    return _one_edit(a, b) or _jaro_winkler_at_least(a, b, 0.92)
+
+
+def _another_street(left: Traits, right: Traits) -> bool:
+    return _same_home_town(left, right) and left.address != "" != right.address
+
+
 RESIDENCE = Comparison(
     "residence",
-    lambda left, right: (not left.postal_code or not right.postal_code) and (not left.city or not right.city),
+    ("address", "postal_code", "city"),
+    lambda left, right: (
+        (not left.postal_code or not right.postal_code)
+        and (not left.city or not right.city)
+        and (not left.address or not right.address)
+    ),
     (
+        Level("same_address", _same_address),
+        Level("near_address", _home_near),
+        Level("another_street", _another_street),
         Level("same_postal_code", _same_home_town),
-        Level("same_city", lambda left, right: left.city == right.city != ""),
-        Level("same_postal_code_other_city", _same_postal_code),
+        Level("same_city", _same_city_alone),
+        Level("postal_code_or_city", _postal_code_or_city),
         Level(
             "same_department",
             lambda left, right: len(left.postal_code) >= 2 and left.postal_code[:2] == right.postal_code[:2],
@@ -542,6 +663,7 @@ RESIDENCE = Comparison(
 
 PHONE = Comparison(
     "phone",
+    ("phones",),
     lambda left, right: not left.phones or not right.phones,
     (
         Level("in_common", lambda left, right: not set(left.phones).isdisjoint(right.phones)),
@@ -551,6 +673,7 @@ PHONE = Comparison(
 
 EMAIL = Comparison(
     "email",
+    ("emails",),
     lambda left, right: not left.emails or not right.emails,
     (
         Level("in_common", lambda left, right: not set(left.emails).isdisjoint(right.emails)),
@@ -560,6 +683,7 @@ EMAIL = Comparison(
 
 NATIONAL_ID = Comparison(
     "national_id",
+    ("national_id",),
     lambda left, right: not left.national_id or not right.national_id,
     (
         Level("same", lambda left, right: left.national_id == right.national_id),
@@ -567,6 +691,43 @@ NATIONAL_ID = Comparison(
         Level("different", _otherwise),
     ),
 )
+
+
+_RENUMBERED_DEPARTMENTS = (
+    frozenset({"75", "78", "91", "92", "93", "94", "95"}),  # Seine and Seine-et-Oise, 1968
+    frozenset({"20", "2A", "2B"}),  # Corsica, 1976
+    frozenset({"91", "92", "93", "94", "95", "96", "99"}),  # Algeria, Morocco and Tunisia until they left
+)
+
+
+@lru_cache(maxsize=200_000)
+def _matricule(ins: str) -> Matricule | None:
+    try:
+        return parse_matricule(ins)
+    except InvalidMatricule:
+        return None
+
+
+def _embedded_contradict(traits: Traits) -> bool:
+    """
+    Whether the INS of a record embeds another sex, year, month or department of birth than it states.
+
+    A rectified birth does that, and a parent's number on a child. A default date vouches for its
+    year only.
+    """
+    matricule = _matricule(traits.ins)
+    if matricule is None:
+        return False
+    date = traits.birth_date
+    if date is not None and traits.birth_date_default:
+        date = PartialDate(date.year)
+    if embedded_differences(matricule, sex=traits.sex, birth_date=date):
+        return True
+    stated, embedded = traits.birth_place_code, matricule.birth_place
+    departments = {stated[:2], embedded[:2]}
+    if len(stated) != 5 or len(departments) == 1 or is_same_place(stated, embedded):
+        return False
+    return not any(departments <= renumbered for renumbered in _RENUMBERED_DEPARTMENTS)
 
 
 def _same_ins(left: Traits, right: Traits) -> bool:
@@ -577,11 +738,19 @@ def _same_ins_and_date_agrees(left: Traits, right: Traits) -> bool:
     return left.ins == right.ins and BIRTH_DATE.level(left, right) != len(BIRTH_DATE.levels)
 
 
+def _same_ins_borne_out(left: Traits, right: Traits) -> bool:
+    if not _same_ins_and_date_agrees(left, right):
+        return False
+    return not (_embedded_contradict(left) or _embedded_contradict(right))
+
+
 INS = Comparison(
     "ins",
+    ("ins", "ins_temporary", "birth_date", "birth_date_default", "sex", "birth_place_code"),
     lambda left, right: not left.ins or not right.ins or left.ins_temporary != right.ins_temporary,
     (
-        Level("same", _same_ins_and_date_agrees),
+        Level("same", _same_ins_borne_out),
+        Level("same_embedded_differs", _same_ins_and_date_agrees),
         Level("same_other_birth_date", _same_ins),
         Level("different", _otherwise),
     ),
@@ -589,6 +758,7 @@ INS = Comparison(
 
 MOTHER_BIRTH_NAME = Comparison(
     "mother_birth_name",
+    ("mother_birth_name",),
     lambda left, right: not left.mother_birth_name or not right.mother_birth_name,
     (
         Level("exact", lambda left, right: left.mother_birth_name == right.mother_birth_name),
@@ -600,6 +770,20 @@ MOTHER_BIRTH_NAME = Comparison(
                 or _one_edit(left.mother_birth_name, right.mother_birth_name)
             ),
         ),
+        Level("different", _otherwise),
+    ),
+)
+
+BIRTH_ORDER = Comparison(
+    "birth_order",
+    ("birth_order", "multiple_birth"),
+    lambda left, right: (
+        left.birth_order is None
+        or right.birth_order is None
+        or not (left.multiple_birth or right.multiple_birth)
+    ),
+    (
+        Level("same", lambda left, right: left.birth_order == right.birth_order),
         Level("different", _otherwise),
     ),
 )
@@ -616,6 +800,7 @@ COMPARISONS: tuple[Comparison, ...] = (
     NATIONAL_ID,
     INS,
     MOTHER_BIRTH_NAME,
+    BIRTH_ORDER,
 )
 """Every comparison, in the order of vectors, weights and explanations."""
 

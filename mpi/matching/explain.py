@@ -1,9 +1,15 @@
 """
-Why: the evidence of a scored pair in bits and in words. No demographics, so it may be logged or shown.
+Why: the evidence of a scored pair in bits and in words, and what would change the decision.
+
+No demographics, so it may be logged or shown: a trait is named, and how many people share a value,
+never the value.
 """
 
 from typing import Literal
 
+from mpi.matching.counterfactual import Change, Counterfactual
+from mpi.matching.decision import Decision
+from mpi.matching.model import RELATIVES, Evidence
 from mpi.matching.online import ScoredPair
 
 Language = Literal["fr", "en"]
@@ -12,6 +18,10 @@ _LEVELS: dict[str, dict[str, tuple[str, str]]] = {
     "family_name": {
         "birth_exact": ("nom de naissance identique", "same birth name"),
         "cross_exact": ("nom identique, de naissance ou utilisé", "same name, birth or used"),
+        "repaired": (
+            "nom identique, une fois réparées ou transcrites des lettres",
+            "same family name, once letters are repaired or transliterated",
+        ),
         "order_swapped": ("nom et prénom inversés", "family and given name exchanged"),
         "part_of": ("nom composé ou partiel", "compound or partial family name"),
         "one_edit": ("nom à une lettre près", "family name one letter apart"),
@@ -30,6 +40,14 @@ _LEVELS: dict[str, dict[str, tuple[str, str]]] = {
             "same first given name, the others differ",
         ),
         "exact": ("premier prénom identique", "same first given name"),
+        "joined": (
+            "même prénom composé, écrit en un mot ou en deux",
+            "same compound given name, written as one or as two",
+        ),
+        "repaired": (
+            "premier prénom identique, une fois réparées ou transcrites des lettres",
+            "same first given name, once letters are repaired or transliterated",
+        ),
         "in_list": ("prénom présent dans la liste de l'autre", "given name found in the other's list"),
         "variant": ("variante ou diminutif du même prénom", "variant or short form of one given name"),
         "partial": ("prénom composé partiel ou initiale", "part of a compound given name, or an initial"),
@@ -46,12 +64,20 @@ _LEVELS: dict[str, dict[str, tuple[str, str]]] = {
             "date de naissance identique, mais de celles qu'on écrit par défaut",
             "same birth date, but one written by default",
         ),
+        "exact_first_of_month": (
+            "date de naissance identique, un premier du mois",
+            "same birth date, the first of a month",
+        ),
         "exact": ("date de naissance identique", "same birth date"),
         "partial": ("dates de naissance partielles et compatibles", "partial birth dates that agree"),
         "day_month_swap": ("jour et mois de naissance inversés", "day and month of birth exchanged"),
         "default_same_year": (
             "même année de naissance, l'une des dates étant écrite par défaut",
             "same birth year, one of the dates being written by default",
+        ),
+        "transposed": (
+            "date de naissance à deux chiffres intervertis près",
+            "birth date with two digits exchanged",
         ),
         "one_digit": ("date de naissance à un chiffre près", "birth date one digit apart"),
         "year_off": ("même jour de naissance, année voisine ou siècle", "same day, next year or century"),
@@ -68,17 +94,23 @@ _LEVELS: dict[str, dict[str, tuple[str, str]]] = {
             "même lieu de naissance sous deux codes",
             "same birth place under two codes",
         ),
-        "same_text": ("lieu de naissance écrit de même", "birth place written alike"),
+        "same_text": (
+            "lieu de naissance de même nom, écrit ou d'après son code",
+            "birth place of the same name, written or after its code",
+        ),
         "near_text": ("lieu de naissance proche à l'écrit", "birth place close in writing"),
         "same_department": ("même département de naissance", "same department of birth"),
         "different": ("lieux de naissance différents", "different birth places"),
     },
     "residence": {
+        "same_address": ("adresse identique", "same address"),
+        "near_address": ("adresse proche à l'écrit", "address close in writing"),
+        "another_street": ("même commune, mais rues différentes", "same town, but different streets"),
         "same_postal_code": ("code postal identique", "same postal code"),
         "same_city": ("ville identique", "same town"),
-        "same_postal_code_other_city": (
-            "code postal identique, mais villes différentes",
-            "same postal code, but different towns",
+        "postal_code_or_city": (
+            "code postal ou ville identique, mais pas les deux",
+            "same postal code or same town, but not both",
         ),
         "same_department": ("même département de résidence", "same department of residence"),
         "different": ("résidences différentes", "different residences"),
@@ -98,6 +130,10 @@ _LEVELS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "ins": {
         "same": ("INS identique", "same INS"),
+        "same_embedded_differs": (
+            "INS identique, mais les traits qu'il contient en contredisent d'autres",
+            "same INS, but the traits it embeds contradict others",
+        ),
         "same_other_birth_date": (
             "INS identique, mais dates de naissance différentes",
             "same INS, but different birth dates",
@@ -109,6 +145,39 @@ _LEVELS: dict[str, dict[str, tuple[str, str]]] = {
         "near": ("nom de naissance de la mère proche", "birth name of the mother close"),
         "different": ("noms de naissance de la mère différents", "different birth names of the mother"),
     },
+    "birth_order": {
+        "same": ("même rang dans une naissance multiple", "same order in a multiple birth"),
+        "different": (
+            "rangs différents dans une naissance multiple",
+            "different orders in a multiple birth",
+        ),
+    },
+}
+
+_RELATIVES: dict[str, tuple[str, str]] = {
+    "twins": ("des jumeaux concorderaient aussi", "twins would agree as well"),
+    "siblings": ("des frères et sœurs concorderaient aussi", "siblings would agree as well"),
+    "namesakes": (
+        "un parent et son enfant de même nom, ou des homonymes, concorderaient aussi",
+        "a parent and a child of one name, or homonyms, would agree as well",
+    ),
+}
+_TRAIT_NAMES: dict[str, tuple[str, str]] = {
+    "family_name": ("le nom", "the family name"),
+    "given_name": ("le prénom", "the given name"),
+    "birth_date": ("la date de naissance", "the birth date"),
+    "sex": ("le sexe", "the sex"),
+    "birth_place": ("le lieu de naissance", "the birth place"),
+    "residence": ("la résidence", "the residence"),
+    "phone": ("le téléphone", "the telephone"),
+    "email": ("l'adresse électronique", "the e-mail address"),
+    "national_id": ("le numéro national", "the national number"),
+    "mother_birth_name": ("le nom de naissance de la mère", "the mother's birth name"),
+}
+_THEN: dict[Decision, tuple[str, str]] = {
+    Decision.LINK: ("la paire serait liée", "the pair would be linked"),
+    Decision.REVIEW: ("la paire serait à revoir", "the pair would be reviewed"),
+    Decision.NON_LINK: ("la paire ne serait pas liée", "the pair would not be linked"),
 }
 
 _GUARDS: dict[str, tuple[str, str]] = {
@@ -171,7 +240,7 @@ def explain(pair: ScoredPair, language: Language = "fr") -> list[str]:
     column = 1 if language == "en" else 0
     lines = []
     for item in pair.evidence:
-        words = _LEVELS[item.trait][item.level][column]
+        words = _words(item, language)
         lines.append(_sentence(words, f"{_signed(item.bits, language)} bits", language))
     lines.extend(_GUARDS[name][column] for name in pair.guards)
     gathered = sum(item.bits for item in pair.evidence)
@@ -188,6 +257,36 @@ def explain(pair: ScoredPair, language: Language = "fr") -> list[str]:
             f"soit {_signed(total, language)} bits : probabilité {odds}"
         )
     return lines
+
+
+def _words(item: Evidence, language: Language) -> str:
+    column = 1 if language == "en" else 0
+    if item.trait == RELATIVES:
+        return _RELATIVES.get(
+            item.level, ("des proches concorderaient aussi", "relatives would agree as well")
+        )[column]
+    words = _LEVELS[item.trait][item.level][column]
+    if not item.share:
+        return words
+    one_in = f"{_two_digits(1 / item.share):,}"
+    if language == "en":
+        return f"{words}, borne by 1 person in {one_in}"
+    return f"{words}, porté par 1 personne sur {one_in.replace(',', ' ')}"
+
+
+def _two_digits(number: float) -> int:
+    return int(float(f"{number:.2g}"))
+
+
+def sentence_of_counterfactual(found: Counterfactual, language: Language = "fr") -> str:
+    """What would change the decision: `si la date de naissance différait, la paire ne serait pas liée`."""
+    column = 1 if language == "en" else 0
+    names = [_TRAIT_NAMES[trait][column] for trait, _ in found.changes]
+    differ = found.changes[0][1] is Change.DIFFER
+    if language == "en":
+        return f"if {' and '.join(names)} {'differed' if differ else 'agreed'}, {_THEN[found.decision][1]}"
+    verb = ("différai" if differ else "concordai") + ("t" if len(names) == 1 else "ent")
+    return f"si {' et '.join(names)} {verb}, {_THEN[found.decision][0]}"
 
 
 def sentence_of_level(trait: str, level: str, language: Language = "fr") -> str:

@@ -41,30 +41,40 @@ _SEX, _PLACE, _HOME, _INS = POSITION["sex"], POSITION["birth_place"], POSITION["
 _PHONE, _EMAIL, _NATIONAL = POSITION["phone"], POSITION["email"], POSITION["national_id"]
 _MOTHER = POSITION["mother_birth_name"]
 
-_FAMILY_SAME = level_numbers("family_name", "birth_exact", "cross_exact")
+_FAMILY_ONE = level_numbers("family_name", "birth_exact", "cross_exact", "repaired", "part_of", "one_edit")
 _FAMILY_LOOSE = level_numbers("family_name", "jaro_winkler", "phonetic", "different_women", "different")
 _FAMILY_SWAPPED = level_numbers("family_name", "order_swapped")
-_FAMILY_AGREES = _FAMILY_SAME | level_numbers(
-    "family_name", "order_swapped", "part_of", "one_edit", "jaro_winkler", "phonetic"
-)
+_FAMILY_AGREES = _FAMILY_ONE | level_numbers("family_name", "order_swapped", "jaro_winkler", "phonetic")
 _FAMILY_DIFFERS = level_numbers("family_name", "different", "different_women")
-_GIVEN_SAME = level_numbers("given_name", "list_exact", "exact", "exact_others_differ")
+_GIVEN_SAME = level_numbers("given_name", "list_exact", "exact", "exact_others_differ", "joined", "repaired")
 _GIVEN_AGREES = _GIVEN_SAME | level_numbers(
     "given_name", "in_list", "variant", "partial", "near_other_name", "near"
 )
 _GIVEN_OTHER_NAME = level_numbers("given_name", "near_other_name")
 _GIVEN_LOOSE = level_numbers("given_name", "in_list", "partial", "near_other_name", "alike", "different")
+_GIVEN_OTHERS_DIFFER = level_numbers("given_name", "exact_others_differ")
 _GIVEN_DIFFERS = level_numbers("given_name", "different")
-_DATE_SAME = level_numbers("birth_date", "exact", "exact_default")
-_DATE_AGREES = _DATE_SAME | level_numbers("birth_date", "day_month_swap", "one_digit", "year_off")
+_DATE_SAME = level_numbers("birth_date", "exact", "exact_first_of_month", "exact_default")
+_DATE_AGREES = _DATE_SAME | level_numbers(
+    "birth_date", "day_month_swap", "year_off", "transposed", "one_digit"
+)
 _DATE_ON_DEFAULT = level_numbers("birth_date", "exact_default", "default_same_year")
 _DATE_DIFFERS = level_numbers("birth_date", "different")
 _SEX_DIFFERS = level_numbers("sex", "different")
 _PLACE_SAME = level_numbers("birth_place", "same_code", "same_place", "same_text", "near_text")
-_HOME_SAME = level_numbers("residence", "same_postal_code", "same_city")
+_HOME_SAME = level_numbers(
+    "residence",
+    "same_address",
+    "near_address",
+    "another_street",
+    "same_postal_code",
+    "same_city",
+)
 _PHONE_SAME, _EMAIL_SAME = level_numbers("phone", "in_common"), level_numbers("email", "in_common")
 _NATIONAL_SAME = level_numbers("national_id", "same")
 _INS_SAME = level_numbers("ins", "same", "same_other_birth_date")
+"""Without `same_embedded_differs`: a parent's number on two children speaks for neither."""
+_INS_SHARED = _INS_SAME | level_numbers("ins", "same_embedded_differs")
 _INS_DIFFERS = level_numbers("ins", "different")
 
 _MOTHER_AGREES = level_numbers("mother_birth_name", "exact", "near")
@@ -97,9 +107,9 @@ def _orders_differ(left: Traits, right: Traits) -> bool:
 
 
 def _born_together(vector: ComparisonVector) -> bool:
-    """Same family name in some slot, same whole birth date, birth place not known to differ."""
+    """One family name, but for a slip, same whole birth date, birth place not known to differ."""
     return (
-        vector[_FAMILY] in _FAMILY_SAME
+        vector[_FAMILY] in _FAMILY_ONE
         and vector[_DATE] in _DATE_SAME
         and (vector[_PLACE] == MISSING or vector[_PLACE] in _PLACE_SAME)
     )
@@ -123,7 +133,9 @@ def _multiple_birth(left: Traits, right: Traits, vector: ComparisonVector) -> bo
         return True
     if vector[_GIVEN] in _GIVEN_OTHER_NAME:
         return vector[_INS] not in _INS_SAME and vector[_EMAIL] not in _EMAIL_SAME
-    return (left.multiple_birth or right.multiple_birth) and vector[_GIVEN] not in _GIVEN_SAME
+    # JOSE LUIS and JOSE PAULO of one birth: the first name is half of a compound that a list took apart.
+    settled = _GIVEN_SAME - _GIVEN_OTHERS_DIFFER
+    return (left.multiple_birth or right.multiple_birth) and vector[_GIVEN] not in settled
 
 
 def _parent_and_child(left: Traits, right: Traits, vector: ComparisonVector) -> bool:
@@ -179,7 +191,7 @@ def _uncorroborated(_left: Traits, _right: Traits, vector: ComparisonVector) -> 
 
 def _shared_ins(_left: Traits, _right: Traits, vector: ComparisonVector) -> bool:
     """One number, two sets of traits: a parent's INS on a child, or a number typed twice."""
-    if vector[_INS] not in _INS_SAME:
+    if vector[_INS] not in _INS_SHARED:
         return False
     return vector[_DATE] in _DATE_DIFFERS or vector[_GIVEN] in _GIVEN_DIFFERS or vector[_SEX] in _SEX_DIFFERS
 

@@ -49,12 +49,13 @@ COLUMNS: Mapping[str, Columns] = {
     "birth_date": Columns(("birth_date",)),
     "sex": Columns(("sex",)),
     "birth_place": Columns(("birth_place",)),
-    "residence": Columns(("postal_code", "city")),
+    "residence": Columns(("address", "postal_code", "city")),
     "phone": Columns(("phone",)),
     "email": Columns(("email",)),
     "national_id": Columns(("national_id",)),
-    "ins": Columns(("ins",), ("identity_status", "birth_date")),
+    "ins": Columns(("ins",), ("identity_status", "birth_date", "sex", "birth_place")),
     "mother_birth_name": Columns(("mother_birth_name",)),
+    "birth_order": Columns(("birth_order",), ("multiple_birth",)),
 }
 """By comparison of `comparisons.COMPARISONS`, the tabular traits its ladder looks at."""
 
@@ -126,9 +127,10 @@ class FrenchComparison(BaseCompareFeature):  # type: ignore[misc]  # recordlinka
         trait: a comparison of the engine: `family_name`, `given_name`, `birth_date`, ...
         labels_left: columns to read, by their tabular names; all that the ladder looks at by default.
         labels_right: the same on the right; those of the left by default.
-        model: gives agreement weights in bits instead of level numbers.
+        model: gives agreement weights in bits instead of level numbers: against strangers, whatever
+            the name agreed on. Rarity and relatives are for `score_pairs`, which sees the whole pair.
         missing_value: where the trait is missing on either side. With a model, 0.0 makes the row
-            sum, plus `model.prior_bits`, the match weight.
+            sum, plus `model.prior_bits`, that of `model.against_strangers`.
         label: the column of the result; the trait by default.
 
     Raises:

@@ -6,8 +6,9 @@ from mpi.identity.traits import Traits
 from mpi.matching.comparisons import compare
 from mpi.matching.decision import Decision
 from mpi.matching.guards import FORBIDDING, SPEAKING_AGAINST, guards_that_apply
-from mpi.matching.model import Evidence, MatchModel
-from mpi.matching.weights import match_weight_bits
+from mpi.matching.model import RELATIVES, Evidence, MatchModel
+from mpi.matching.rarity import rarity
+from mpi.matching.weights import match_weight_bits, weight_against_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class ScoredPair:
     Args:
         weight_bits: prior and evidence; guards do not change it.
         decision: after the guards, at the thresholds for two domains.
-        evidence: in ladder order; a missing trait is left out.
+        evidence: in ladder order; a missing trait is left out. The last is what relatives take away,
+            when they do. Prior and evidence add up to the weight, but for less than `RELATIVES_SEEN`.
         guards: names of those that applied.
         contradicts: the pair is evidence of two people, whatever a third record says: a guard
             speaks against it, or traits disagree in a pair that is at or below the model's
@@ -34,6 +36,8 @@ class ScoredPair:
     contradicts: bool
 
 
+RELATIVES_SEEN = 0.05
+"""Bits below which what relatives take away is not worth a line."""
 _DISAGREEMENT_BITS = 4.5
 """Less negative evidence than this, all traits together, is no disagreement: people move, or change their telephone."""
 
@@ -46,8 +50,13 @@ def score(model: MatchModel, left: Traits, right: Traits, *, same_domain: bool =
         same_domain: the two records are of one domain, so the stricter threshold links them.
     """
     vector = compare(left, right)
-    evidence = model.evidence_of(vector)
-    weight = match_weight_bits(model.prior_bits, [item.bits for item in evidence])
+    evidence = model.evidence_of(vector, rarity(model.frequencies, left, right, vector))
+    contradicted = _disagreement(evidence)
+    against_strangers = match_weight_bits(model.prior_bits, [item.bits for item in evidence])
+    against_relatives = model.against_relatives(vector)
+    weight = weight_against_all(against_strangers, against_relatives.bits)
+    if weight <= against_strangers - RELATIVES_SEEN:
+        evidence += (Evidence(RELATIVES, against_relatives.kind, weight - against_strangers),)
     guards = guards_that_apply(left, right, vector)
     thresholds = model.thresholds
     decision = thresholds.decide_in_one_domain(weight) if same_domain else thresholds.decide(weight)
@@ -62,12 +71,16 @@ def score(model: MatchModel, left: Traits, right: Traits, *, same_domain: bool =
         decision=decision,
         evidence=evidence,
         guards=guards,
-        contradicts=_contradicts(guards, evidence, weight <= thresholds.contradiction_bits),
+        contradicts=_contradicts(guards, contradicted, weight <= thresholds.contradiction_bits),
     )
 
 
-def _contradicts(guards: tuple[str, ...], evidence: tuple[Evidence, ...], below_bound: bool) -> bool:
+def _disagreement(evidence: tuple[Evidence, ...]) -> float:
+    """All that traits say against one person. Units: bits, never positive."""
+    return sum(min(item.bits, 0.0) for item in evidence)
+
+
+def _contradicts(guards: tuple[str, ...], disagreement: float, below_bound: bool) -> bool:
     if not SPEAKING_AGAINST.isdisjoint(guards):
         return True
-    disagreement = sum(min(item.bits, 0.0) for item in evidence)
     return (below_bound or "uncorroborated" in guards) and disagreement <= -_DISAGREEMENT_BITS

@@ -57,6 +57,21 @@ def match_weight_bits(prior: float, agreement_weights: Iterable[float]) -> float
     return math.fsum((prior, *agreement_weights))
 
 
+def weight_against_all(against_strangers: float, against_relatives: float) -> float:
+    """
+    The match weight when two kinds of non-match are possible: -log2(2^-s + 2^-r).
+
+    Never above the smaller of the two: another explanation of the same evidence only takes weight
+    away. Symmetric; `inf` says that a kind does not exist.
+
+    Units: bits.
+    """
+    low, high = sorted((against_strangers, against_relatives))
+    if math.isinf(high) or math.isinf(low):
+        return low
+    return low - math.log2(1 + math.exp2(low - high))
+
+
 def probability_from_bits(weight_bits: float) -> float:
     """
     The probability that a match weight stands for: 1 / (1 + 2^-w).

@@ -17,6 +17,7 @@ from mpi.index.ports import (
     Inbox,
     Keys,
     Memberships,
+    Models,
     Outbox,
     Records,
     Reviews,
@@ -24,6 +25,7 @@ from mpi.index.ports import (
 )
 from mpi.store.journal import SqlInbox
 from mpi.store.links import SqlEdges, SqlFacts, SqlMemberships
+from mpi.store.models import SqlModels
 from mpi.store.records import Folds, SqlRecords
 from mpi.store.reviews import SqlReviews
 from mpi.store.schema import check_schema, euid_secret, migrate
@@ -50,6 +52,7 @@ class SqlUnitOfWork:
         self.audit: AuditTrail = SqlAuditTrail(session)
         self.outbox: Outbox = SqlOutbox(session)
         self.keys: Keys = SqlKeys(session)
+        self.models: Models = SqlModels(session)
 
     def commit(self) -> None:
         self._session.commit()

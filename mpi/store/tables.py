@@ -226,6 +226,20 @@ class ApiKeyRow(_Row, table=True):
     revoked_at: datetime | None = Field(sa_type=UtcDateTime)
 
 
+class MatchModelRow(_Row, table=True):
+    """A match model: version, digest and document never change; only which one is active does."""
+
+    __tablename__: ClassVar[str] = "match_model"
+    id: int | None = Field(default=None, primary_key=True, sa_type=Number)
+    version: str = Field(unique=True)
+    digest: str
+    document: dict[str, Any] = Field(sa_type=JsonText)
+    added_at: datetime = Field(sa_type=UtcDateTime)
+    active: bool
+    activated_at: datetime | None = Field(sa_type=UtcDateTime)
+    activated_by: str = Field(sa_type=AnyText)
+
+
 def _table(row: Any) -> Table:
     return cast(Table, row.__table__)
 
@@ -234,6 +248,7 @@ metadata: MetaData = _Row.metadata
 META, INBOX, SOURCE_RECORD, STATEMENT = map(_table, (MetaRow, InboxRow, SourceRecordRow, StatementRow))
 BLOCKING_KEY, EDGE, FACT, MEMBERSHIP = map(_table, (BlockingKeyRow, EdgeRow, FactRow, MembershipRow))
 TASK, AUDIT, OUTBOX, API_KEY = map(_table, (TaskRow, AuditRow, OutboxRow, ApiKeyRow))
+MATCH_MODEL = _table(MatchModelRow)
 
 
 def _partial(name: str, *columns: Any, where: Any, unique: bool = True) -> None:
@@ -242,6 +257,7 @@ def _partial(name: str, *columns: Any, where: Any, unique: bool = True) -> None:
 
 _partial("uq_inbox_dedupe_digest", INBOX.c.dedupe_digest, where=INBOX.c.original.is_(true()))
 _partial("uq_membership_current", MEMBERSHIP.c.record_id, where=MEMBERSHIP.c.valid_to.is_(None))
+_partial("uq_match_model_active", MATCH_MODEL.c.active, where=MATCH_MODEL.c.active.is_(true()))
 _partial("uq_api_key_name", API_KEY.c.name, where=API_KEY.c.revoked_at.is_(None))
 Index("uq_source_record_domain_value", SOURCE_RECORD.c.domain, SOURCE_RECORD.c.value, unique=True)
 Index("uq_source_record_native_euid", SOURCE_RECORD.c.native_euid, unique=True)

@@ -2,7 +2,7 @@
 Character sets as HL7 and DICOM name them, and what to do with a letter one lacks.
 """
 
-from .sites import without_accents
+from .spelling import without_accents
 
 CODECS = {
     "8859/1": "latin-1",

@@ -9,12 +9,12 @@ from pathlib import Path
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from mpi.identity.ins import INS_TEST_OID
+from mpi.identity.ins import INS_NIA_OID
 from mpi.identity.model import NameUse
 
 from .charsets import representable
-from .federation import Event
-from .messages import INS_NAMESPACE, PARIS_IN_WINTER
+from .events import Event
+from .messages import INS_NAMESPACE, NIA_NAMESPACE, PARIS_IN_WINTER
 from .sites import Site
 
 UID_ROOT = "2.999.7"
@@ -62,7 +62,7 @@ def header(event: Event, site: Site) -> FileDataset:
     if stated.phones:
         file.PatientTelephoneNumbers = list(stated.phones)
     if stated.ins:
-        file.OtherPatientIDsSequence = [_ins(stated.ins)]
+        file.OtherPatientIDsSequence = [_ins(stated.ins, stated.ins_oid)]
     file.StudyInstanceUID = study_uid
     file.SeriesInstanceUID = f"{study_uid}.1"
     return file
@@ -75,12 +75,12 @@ def write_header(event: Event, site: Site, folder: Path) -> Path:
     return path
 
 
-def _ins(matricule: str) -> Dataset:
+def _ins(matricule: str, oid: str) -> Dataset:
     item, issuer = Dataset(), Dataset()
     item.PatientID = matricule
-    item.IssuerOfPatientID = INS_NAMESPACE
+    item.IssuerOfPatientID = NIA_NAMESPACE if oid == INS_NIA_OID else INS_NAMESPACE
     item.TypeOfPatientID = "TEXT"
-    issuer.UniversalEntityID = INS_TEST_OID
+    issuer.UniversalEntityID = oid
     issuer.UniversalEntityIDType = "ISO"
     item.IssuerOfPatientIDQualifiersSequence = [issuer]
     return item

@@ -7,15 +7,17 @@ Source: IHE ITI-8 (HL7 v2.3.1) for A04, A08 and A40; PAM-FR 2.11 (ITI-30, HL7 v2
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 
+from mpi.identity.ins import INS_NIA_OID
 from mpi.identity.model import AssigningAuthority, Demographics, NameUse, PersonName
 
 from .charsets import CODECS, representable
-from .federation import Event, EventKind
-from .sites import Feed, Site, StatedRecord
+from .events import Event, EventKind, StatedRecord
+from .sites import Feed, Site
 
 PARIS_IN_WINTER = timezone(timedelta(hours=1))
 """No event falls in summer time."""
 INS_NAMESPACE = "ASIP-SANTE-INS-NIR"
+NIA_NAMESPACE = "ASIP-SANTE-INS-NIA"
 _TYPES = {
     (Feed.PAM_FR, EventKind.CREATE): ("A28", "ADT_A05"),
     (Feed.PAM_FR, EventKind.UPDATE): ("A31", "ADT_A05"),
@@ -85,7 +87,8 @@ def _pid(record: StatedRecord, site: Site, *, short: bool = False) -> str:
     french = site.feed is Feed.PAM_FR
     identifiers = [_cx(record.local_id, site.authority, "PI")]
     if stated.ins:
-        identifiers.append(_cx(stated.ins, AssigningAuthority(INS_NAMESPACE, stated.ins_oid, "ISO"), "INS"))
+        namespace = NIA_NAMESPACE if stated.ins_oid == INS_NIA_OID else INS_NAMESPACE
+        identifiers.append(_cx(stated.ins, AssigningAuthority(namespace, stated.ins_oid, "ISO"), "INS"))
     fields = {
         1: "1" if french else "",
         3: "~".join(identifiers[:1] if short else identifiers),
@@ -103,8 +106,10 @@ def _pid(record: StatedRecord, site: Site, *, short: bool = False) -> str:
             24: "Y" if stated.multiple_birth else "",
             25: str(stated.birth_order or ""),
         }
+        if record.death_date:
+            fields |= {29: record.death_date.strftime("%Y%m%d"), 30: "Y"}
         if french:
-            fields |= {30: "N", 33: _local(record.event_time)}
+            fields |= {30: fields.get(30, "N"), 33: _local(record.event_time)}
     return _segment("PID", fields)
 
 

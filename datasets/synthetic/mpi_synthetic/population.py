@@ -3,18 +3,18 @@ The people: households of a French region, with everything a site could ever sta
 
 What makes linkage hard is drawn on purpose: couples and siblings under one roof, twins, sons named
 after their father, cousins and strangers of one name, married names, births abroad without a known day.
+A large population is drawn in parts that know nothing of each other, so that processes can share the work.
 Nobody can own what is written here: the INS embed communes that do not exist, mobile numbers are of a
 range without subscribers, land lines of the ranges kept for fiction.
 """
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from mpi.identity.ins import matricule_key
-
 from . import reference
+from .matricules import Birth, Matricules
+from .names import draw_given_names, draw_surname
 from .reference import Place, Weighted
 
 TODAY = date(2026, 2, 5)
@@ -23,7 +23,6 @@ HOME_DEPARTMENTS = 4
 HEADS_BY_DECADE = Weighted(
     [(1920, 1.0), (1930, 7), (1940, 16), (1950, 19), (1960, 18), (1970, 15), (1980, 12), (1990, 9), (2000, 3)]
 )
-GIVEN_NAMES_PER_PERSON = Weighted([(1, 23.0), (2, 41), (3, 31), (4, 5)])
 CHILDREN = Weighted([(0, 25.0), (1, 22), (2, 33), (3, 15), (4, 5)])
 HOUSEHOLDS = Weighted(
     [("couple", 52.0), ("single", 37), ("lone parent", 8), ("cousin", 2.5), ("homonym", 0.5)]
@@ -34,10 +33,13 @@ ADULTS_BORN_ABROAD = 0.215
 TWIN_DELIVERIES = 0.017
 SAME_SEX_TWINS = 0.63
 SON_NAMED_AFTER_FATHER = 0.03
-NAME_OF_A_FATHER = ("BEN ", "AIT ", "OULD ", "BOU", "ABD EL ")
+WAITED_FOR_A_NIR = {"abroad": 0.08, "newborn": 0.4}
+"""Share of the people with a NIR whom some sites know by the NIA they had before."""
 UNKNOWN_DAY = {"maghreb": 0.12, "sahel": 0.15, "comoros": 0.15}
 UNKNOWN_DAY_BEFORE = 1975
-OVERSEAS = ("97", "98")
+DEATHS = ((90, 0.06), (80, 0.02), (65, 0.004), (0, 0.0002))
+"""Share of the people of an age, or older, who die between the opening and the last contact."""
+PERSONS_PER_PART = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,9 @@ class Person:
     One person and the truth about them.
 
     Args:
-        household: people who live, or grew up, together.
+        household: people who live, or grew up, together; `kin` names whose cousin somebody is.
+        naming: where the birth name comes from, as in `names_abroad`; empty for French names.
+        husband: family name of a married woman's husband, whether she uses it or not.
         birth_date: as on the person's papers.
         birth_day_known: False when papers say 1 January or 31 December for want of a day.
         used_family: name in use when it is not the birth name, else empty.
@@ -64,15 +68,18 @@ class Person:
         former_home: an address some sites still have.
         birth_order: among twins, 1 or 2.
         ins: a matricule with its key, whose commune does not exist; empty for who has none.
+        nia: the number they waited with, for who got the other one late; else empty.
     """
 
     person_id: str
-    household: int
+    household: str
     sex: str
     birth_date: date
     birth_day_known: bool
     birth_family: str
     given_names: tuple[str, ...]
+    naming: str
+    husband: str
     used_family: str
     used_given: str
     birth_place: Place
@@ -82,9 +89,13 @@ class Person:
     landline: str
     email: str
     mother_id: str
+    father_id: str
     mother_birth_name: str
+    kin: str
     birth_order: int | None
+    death_date: date | None
     ins: str
+    nia: str
 
     @property
     def twin(self) -> bool:
@@ -108,63 +119,83 @@ class _Family:
 
     surname: str
     region: str = ""
-    father_given: str = ""
+    naming: str = ""
+    father: Person | None = None
     mother_id: str = ""
     mother_birth_name: str = ""
+    kin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class _Birth:
-    day: date
-    day_known: bool
-    place: Place
+class Part:
+    """People drawn together: the how manieth part, of how many, and the number of its people."""
+
+    index: int
+    parts: int
+    persons: int
 
 
-class _Matricules:
-    """Hand out INS, in order of registration: twins follow each other, as at the town hall."""
+def parts_of(persons: int) -> tuple[Part, ...]:
+    """
+    Cut a population in parts of `PERSONS_PER_PART` people; the last one may have fewer.
 
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
-        self._next: dict[tuple[int, int, str], int] = {}
+    Raises:
+        ValueError: nobody.
+    """
+    if persons < 1:
+        raise ValueError("a federation needs one person or more")
+    parts = -(-persons // PERSONS_PER_PART)
+    sizes = [PERSONS_PER_PART] * (parts - 1) + [persons - PERSONS_PER_PART * (parts - 1)]
+    return tuple(Part(index, parts, size) for index, size in enumerate(sizes))
 
-    def draw(self, sex: str, birth: _Birth) -> str:
-        month = birth.day.month
-        if not birth.day_known and self._rng.random() < 0.3:
-            month = self._rng.randint(50, 99)
-        department = birth.place.code[:3] if birth.place.code.startswith(OVERSEAS) else birth.place.department
-        key = (birth.day.year % 100, month, department)
-        order = self._next.get(key)
-        if order is None:
-            order = self._rng.randint(0, 998)
-        self._next[key] = order + 1
-        commune, rank = divmod(order, 999)
-        # Communes 990-999 (90-99 overseas) do not exist, nor the countries of those numbers.
-        place = f"{department}{'99'[: 4 - len(department)]}{9 - commune % 10}"
-        body = f"{'1' if sex == 'M' else '2'}{birth.day.year % 100:02d}{month:02d}{place}{rank + 1:03d}"
-        return body + matricule_key(body)
+
+def home_departments(seed: int) -> tuple[str, ...]:
+    """Where the people of a federation live, and most of them were born."""
+    rng = random.Random(f"departments/{seed}")
+    return tuple(reference.departments().draw(rng) for _ in range(HOME_DEPARTMENTS))
+
+
+def draw_people(part: Part, seed: int, same_day_namesakes: float = 0.0) -> tuple[Person, ...]:
+    """
+    Draw a part of a population, always the same for the same arguments.
+
+    Args:
+        same_day_namesakes: pairs per person who share names, sex and birth date, and are nothing to each other.
+    """
+    rng = random.Random(f"people/{seed}/{part.index}/{part.parts}/{part.persons}")
+    registry = _Registry(rng, part, home_departments(seed))
+    while len(registry.people) < part.persons:
+        registry.add_household(same_day_namesakes)
+    return tuple(registry.people[: part.persons])
 
 
 class _Registry:
     """Households drawn one after the other from one stream of chance."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, part: Part, departments: tuple[str, ...]) -> None:
         self._rng = rng
-        self._matricules = _Matricules(rng)
+        self._matricules = Matricules(rng, part.index, part.parts)
+        self._first_number = part.index * PERSONS_PER_PART + 1
+        self._departments = departments
+        self._bearers: dict[str, list[Person]] = {}
+        self._households = 0
+        self._household = ""
         self.people: list[Person] = []
-        self._household = 0
-        self._departments = [reference.departments().draw(rng) for _ in range(HOME_DEPARTMENTS)]
 
-    def add_household(self) -> None:
+    def add_household(self, same_day_namesakes: float) -> None:
         """Draw a household and the people in it."""
         rng = self._rng
-        self._household += 1
+        self._open_household()
         kind = HOUSEHOLDS.draw(rng)
         decade = HEADS_BY_DECADE.draw(rng)
         year = min(decade + rng.randrange(10), TODAY.year - 19)
         home = self._home()
         landline = self._landline()
-        if kind in ("cousin", "homonym") and self.people:
-            self._namesake(rng.choice(self.people), home, landline, kin=kind == "cousin")
+        before = len(self.people)
+        if kind == "cousin" and self.people:
+            self._cousin(rng.choice(self.people), home, landline)
+        elif kind == "homonym" and self.people:
+            self._namesake(self._somebody_by_surname(), home, landline, same_day=False)
         elif kind == "couple":
             self._couple(year, home, landline)
         elif kind == "lone parent":
@@ -172,6 +203,13 @@ class _Registry:
             self._children(mother, None, home, landline)
         else:
             self._adult(rng.choice("FM"), year, home, landline)
+        if rng.random() < same_day_namesakes * (len(self.people) - before):
+            self._open_household()
+            self._namesake(self._somebody_by_surname(), self._home(), self._landline(), same_day=True)
+
+    def _open_household(self) -> None:
+        self._households += 1
+        self._household = f"H{self._first_number + self._households - 1:07d}"
 
     def _couple(self, year: int, home: Address, landline: str) -> None:
         rng = self._rng
@@ -190,7 +228,8 @@ class _Registry:
             family = _Family(
                 surname,
                 region if rng.random() < 0.6 else "",
-                father.given_names[0] if father else "",
+                (father or mother).naming,
+                father,
                 mother.person_id,
                 mother.birth_family,
             )
@@ -209,7 +248,7 @@ class _Registry:
             return self._rng.choice("- ").join(both) if both[0] != both[1] else both[0]
         return father.birth_family
 
-    def _deliver(self, family: _Family, birth: _Birth, home: Address, landline: str) -> None:
+    def _deliver(self, family: _Family, birth: Birth, home: Address, landline: str) -> None:
         """Bring one child to the world, or two; grown ones mostly left home since."""
         rng = self._rng
         sex = rng.choice("FM")
@@ -218,11 +257,11 @@ class _Registry:
         if order:
             self._co_twin(first, family, birth, self._child_home(birth, home), landline)
 
-    def _co_twin(self, first: Person, family: _Family, birth: _Birth, home: Address, landline: str) -> None:
+    def _co_twin(self, first: Person, family: _Family, birth: Birth, home: Address, landline: str) -> None:
         sex = first.sex if self._rng.random() < SAME_SEX_TWINS else "FM".replace(first.sex, "")
         self._grow(family, birth, sex, home, landline, order=2, not_named=first.given_names[0])
 
-    def _child_home(self, birth: _Birth, home: Address) -> Address:
+    def _child_home(self, birth: Birth, home: Address) -> Address:
         return self._home() if birth.day.year < 2004 and self._rng.random() < 0.85 else home
 
     def _adult(self, sex: str, year: int, home: Address, landline: str, husband: str | None = None) -> Person:
@@ -233,28 +272,49 @@ class _Registry:
         else:
             birth = self._birth(year, rng.choice(self._departments) if rng.random() < 0.65 else "")
         region = birth.place.region
-        family = _Family(self._surname(year, region), region, mother_birth_name=self._surname(year, region))
+        surname = draw_surname(year, region, rng)
+        family = _Family(surname, region, region, mother_birth_name=draw_surname(year, region, rng))
         order = 1 if rng.random() < TWIN_DELIVERIES else None
         adult = self._grow(family, birth, sex, home, landline, order=order, husband=husband)
         if order:
             self._co_twin(adult, family, birth, self._home(), "")
         return adult
 
-    def _namesake(self, model: Person, home: Address, landline: str, *, kin: bool) -> None:
-        """Draw a cousin or a stranger who bears the name of somebody else."""
+    def _cousin(self, model: Person, home: Address, landline: str) -> None:
+        """Draw somebody of the same family name and age; half of them bear the same given name too."""
         rng = self._rng
         year = min(model.birth_date.year + rng.randint(-6, 6), TODAY.year - 1)
-        birth = self._birth(year, model.birth_place.department if kin and not model.born_abroad else "")
-        if not kin and rng.random() < 0.3:
-            birth = _Birth(model.birth_date, True, birth.place)
-        family = _Family(model.birth_family, mother_birth_name=self._surname(year, ""))
-        first = model.given_names[0] if not kin or rng.random() < 0.5 else ""
-        self._grow(family, birth, model.sex, home, landline, named=first)
+        birth = self._birth(year, "" if model.born_abroad else model.birth_place.department_now)
+        mother = draw_surname(year, "", rng)
+        family = _Family(
+            model.birth_family, naming=model.naming, mother_birth_name=mother, kin=model.person_id
+        )
+        named = model.given_names[0] if rng.random() < 0.5 else ""
+        self._grow(family, birth, model.sex, home, landline, named=named)
+
+    def _namesake(self, model: Person, home: Address, landline: str, *, same_day: bool) -> None:
+        """Draw a stranger who bears the names of somebody else."""
+        rng = self._rng
+        year = min(model.birth_date.year + rng.randint(-12, 12), TODAY.year - 1)
+        birth = self._birth(year, "")
+        if same_day:
+            birth = Birth(model.birth_date, True, reference.towns().draw(rng))
+        mother = draw_surname(year, "", rng)
+        family = _Family(model.birth_family, naming=model.naming, mother_birth_name=mother)
+        self._grow(family, birth, model.sex, home, landline, named=model.given_names[0])
+
+    def _somebody_by_surname(self) -> Person:
+        """Choose by the frequency of names in the country: the more bear a name, the more namesakes each has."""
+        rng = self._rng
+        for _ in range(50):
+            if found := self._bearers.get(draw_surname(1960, "", rng)):
+                return rng.choice(found)
+        return rng.choice(self.people)
 
     def _grow(
         self,
         family: _Family,
-        birth: _Birth,
+        birth: Birth,
         sex: str,
         home: Address,
         landline: str,
@@ -266,38 +326,52 @@ class _Registry:
     ) -> Person:
         rng = self._rng
         year = birth.day.year
-        if not named and sex == "M" and family.father_given and rng.random() < SON_NAMED_AFTER_FATHER:
-            named = family.father_given
-        given = self._given_names(sex, year, family.region, named, not_named)
-        adult = TODAY.year - year >= 18
-        if husband is None and sex == "F" and adult and rng.random() < 0.75 * _married_share(year):
-            husband = self._surname(year, "")
+        if not named and sex == "M" and family.father and rng.random() < SON_NAMED_AFTER_FATHER:
+            named = family.father.given_names[0]
+        given = draw_given_names(sex, year, family.region, rng, named=named, not_named=not_named)
+        age = TODAY.year - year
+        if husband is None and sex == "F" and age >= 18 and rng.random() < 0.75 * _married_share(year):
+            husband = draw_surname(year, "", rng)
         has_ins = rng.random() < (0.88 if birth.place.abroad else 0.97)
+        waited = has_ins and rng.random() < (WAITED_FOR_A_NIR["abroad"] if birth.place.abroad else 0.0)
+        waited |= has_ins and age == 0 and rng.random() < WAITED_FOR_A_NIR["newborn"]
         person = Person(
-            person_id=f"P{len(self.people) + 1:07d}",
+            person_id=f"P{self._first_number + len(self.people):07d}",
             household=self._household,
             sex=sex,
             birth_date=birth.day,
             birth_day_known=birth.day_known,
             birth_family=family.surname,
             given_names=given,
+            naming=family.naming,
+            husband=husband or "",
             used_family=self._used_family(family.surname, husband, sex, year),
             used_given=given[1] if len(given) > 1 and rng.random() < 0.03 else "",
             birth_place=birth.place,
             home=home,
             former_home=self._home() if rng.random() < 0.2 else None,
-            mobile=f"0700{rng.randrange(1_000_000):06d}"
-            if TODAY.year - year >= 13 and rng.random() < 0.92
-            else "",
+            mobile=f"0700{rng.randrange(1_000_000):06d}" if age >= 13 and rng.random() < 0.92 else "",
             landline=landline,
-            email=self._email(given[0], family.surname) if adult and rng.random() < 0.45 else "",
+            email=self._email(given[0], family.surname) if age >= 18 and rng.random() < 0.45 else "",
             mother_id=family.mother_id,
+            father_id=family.father.person_id if family.father else "",
             mother_birth_name=family.mother_birth_name,
+            kin=family.kin,
             birth_order=order,
+            death_date=self._death(age),
+            nia=self._matricules.draw(sex, birth) if waited else "",
             ins=self._matricules.draw(sex, birth) if has_ins else "",
         )
         self.people.append(person)
+        self._bearers.setdefault(person.birth_family, []).append(person)
         return person
+
+    def _death(self, age: int) -> date | None:
+        rng = self._rng
+        chance = next(chance for least, chance in DEATHS if age >= least)
+        if rng.random() >= chance or age == 0:
+            return None
+        return TODAY - timedelta(days=rng.randrange(60))
 
     def _used_family(self, birth_family: str, husband: str | None, sex: str, year: int) -> str:
         rng = self._rng
@@ -310,49 +384,17 @@ class _Registry:
             return f"{first}{rng.choice('- ')}{second}"
         return husband
 
-    def _birth(self, year: int, department: str) -> _Birth:
+    def _birth(self, year: int, department: str) -> Birth:
         day = date(year, 1, 1) + timedelta(days=self._rng.randrange(365))
         towns = reference.towns(department, births_since_1970=year >= 1970)
-        return _Birth(day, True, towns.draw(self._rng))
+        return Birth(day, True, reference.place_then(towns.draw(self._rng), day, self._rng))
 
-    def _birth_abroad(self, year: int) -> _Birth:
+    def _birth_abroad(self, year: int) -> Birth:
         rng = self._rng
         country = reference.countries().draw(rng)
         if year < UNKNOWN_DAY_BEFORE and rng.random() < UNKNOWN_DAY.get(country.region, 0.0):
-            return _Birth(date(year, 1, 1) if rng.random() < 0.75 else date(year, 12, 31), False, country)
-        return _Birth(date(year, 1, 1) + timedelta(days=rng.randrange(365)), True, country)
-
-    def _surname(self, year: int, region: str) -> str:
-        rng = self._rng
-        if region == "maghreb" and rng.random() < 0.35:
-            return rng.choice(NAME_OF_A_FATHER) + rng.choice(reference.names_abroad()[region, "M"])
-        if (region, "family") in reference.names_abroad():
-            name = rng.choice(reference.names_abroad()[region, "family"])
-            second = rng.choice(reference.names_abroad()[region, "family"]) if region == "iberia" else ""
-            return f"{name} {second}" if second and rng.random() < 0.3 and second not in name else name
-        era = 0 if year <= 1930 else 1 if year <= 1970 else 2
-        name = reference.surnames()[era].draw(rng)
-        if name == reference.OPEN_VOCABULARY:
-            return reference.surname_trigrams().draw(rng)
-        accented = reference.surname_accents().get(name)
-        return accented if accented and rng.random() < 0.5 else name
-
-    def _given_names(self, sex: str, year: int, region: str, named: str, not_named: str) -> tuple[str, ...]:
-        """Draw the list of birth given names: the later ones are those of grandparents."""
-        names = [named] if named else []
-        wanted = GIVEN_NAMES_PER_PERSON.draw(self._rng)
-        while len(names) < wanted:
-            name = self._given_name(sex, year if not names else year - 50, region)
-            if name not in names and name != not_named:
-                names.append(name)
-        return tuple(names)
-
-    def _given_name(self, sex: str, year: int, region: str) -> str:
-        if (region, sex) in reference.names_abroad():
-            return self._rng.choice(reference.names_abroad()[region, sex])
-        decade = min(max(year // 10 * 10, 1900), 2020)
-        name = reference.given_names()[sex, decade].draw(self._rng)
-        return reference.given_trigrams(sex).draw(self._rng) if name == reference.OPEN_VOCABULARY else name
+            return Birth(date(year, 1, 1) if rng.random() < 0.75 else date(year, 12, 31), False, country)
+        return Birth(date(year, 1, 1) + timedelta(days=rng.randrange(365)), True, country)
 
     def _home(self) -> Address:
         rng = self._rng
@@ -374,23 +416,6 @@ class _Registry:
 
 
 _UNACCENTED = str.maketrans("àâäçéèêëîïôöùûüÿ", "aaaceeeeiioouuuy", "œæ")
-
-
-def draw_people(count: int, seed: int, progress: Callable[[int], None] | None = None) -> tuple[Person, ...]:
-    """
-    Draw a population, always the same for a count and a seed.
-
-    Args:
-        progress: told how many people exist, now and then.
-    """
-    registry = _Registry(random.Random(f"people/{count}/{seed}"))
-    told = 0
-    while len(registry.people) < count:
-        registry.add_household()
-        if progress and len(registry.people) - told >= 500:
-            told = min(len(registry.people), count)
-            progress(told)
-    return tuple(registry.people[:count])
 
 
 def _married_share(birth_year: int) -> float:

@@ -11,6 +11,7 @@ from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -22,6 +23,11 @@ MATERNITY_TOWN = 20_000
 """Since the 1970s nearly every birth is declared in a town of this many inhabitants or more."""
 BOROUGHS_INSTEAD = frozenset({"75056", "69123", "13055"})
 
+OVERSEAS = ("97", "98")
+OVERSEAS_NAMES = {"971": "creole", "972": "creole", "973": "creole", "974": "creole", "976": "comoros"}
+BORN_IN_WHAT_WAS_ABSORBED = 0.3
+"""Share of a commune's births before it absorbed another that were declared in the other one."""
+
 T = TypeVar("T")
 
 
@@ -31,10 +37,12 @@ class Weighted(Generic[T]):
     def __init__(self, items: Sequence[tuple[T, float]]) -> None:
         self.values = [value for value, _ in items]
         self._reached = list(accumulate(weight for _, weight in items))
+        self._total = self._reached[-1]
+        self._last = len(self.values) - 1
 
     def draw(self, rng: random.Random) -> T:
         """Draw one value."""
-        return self.values[bisect(self._reached, rng.random() * self._reached[-1], 0, len(self.values) - 1)]
+        return self.values[bisect(self._reached, rng.random() * self._total, 0, self._last)]
 
 
 class Trigrams:
@@ -58,18 +66,34 @@ class Trigrams:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A commune or, for births abroad, a country: its INSEE code and its name."""
+    """
+    A commune or, for births abroad, a country: its INSEE code and its name.
+
+    Args:
+        region: which names its people carry, where they are not those of the mainland.
+        code_now: the code in force today, where it is not the one of that day; else empty.
+    """
 
     code: str
     name: str
     department: str
     region: str = ""
-    """For a country, which names its people carry."""
+    code_now: str = ""
 
     @property
     def abroad(self) -> bool:
         """Whether this is a country."""
         return self.department == "99"
+
+    @property
+    def department_now(self) -> str:
+        """The department of today: 93 for Montreuil, which was in 75."""
+        return department_of(self.code_now) if self.code_now else self.department
+
+
+def department_of(code: str) -> str:
+    """The department of an INSEE code."""
+    return code[:3] if code.startswith(OVERSEAS) else code[:2]
 
 
 def rows(table: str) -> Iterator[dict[str, str]]:
@@ -102,6 +126,13 @@ def surnames() -> tuple[Weighted[str], Weighted[str], Weighted[str]]:
         Weighted([(row[0], float(row[era])) for row in table if row[era]]) for era in (1, 2, 3)
     )
     return first, second, third
+
+
+@cache
+def known_surnames() -> frozenset[str]:
+    """Every surname that is not invented, with and without its accents."""
+    names = {name for era in surnames() for name in era.values}
+    return frozenset(names | set(surname_accents().values()))
 
 
 @cache
@@ -157,7 +188,12 @@ def countries() -> Weighted[Place]:
 @cache
 def _communes() -> list[tuple[Place, int]]:
     return [
-        (Place(row["insee_code"], row["name"], row["department"]), int(row["population"]))
+        (
+            Place(
+                row["insee_code"], row["name"], row["department"], OVERSEAS_NAMES.get(row["department"], "")
+            ),
+            int(row["population"]),
+        )
         for row in rows("communes.csv.gz")
         if row["insee_code"] not in BOROUGHS_INSTEAD
     ]
@@ -185,6 +221,27 @@ def towns(department: str = "", *, births_since_1970: bool = False) -> Weighted[
         maternities = [item for item in found if item[1] >= MATERNITY_TOWN]
         found = maternities or [max(found, key=lambda item: item[1])]
     return Weighted(found)
+
+
+@cache
+def _former_codes() -> dict[str, list[tuple[date, bool, Place]]]:
+    """What a commune of today was, by its code: until when, whether it is the same commune, and the place then."""
+    found: dict[str, list[tuple[date, bool, Place]]] = defaultdict(list)
+    for row in rows("former_codes.csv.gz"):
+        code, now = row["former_code"], row["insee_code"]
+        department = department_of(code)
+        place = Place(code, row["former_name"], department, OVERSEAS_NAMES.get(department, ""), now)
+        found[now].append((date.fromisoformat(row["until"]), row["renumbered"] == "1", place))
+    return {now: sorted(former, key=lambda item: item[0]) for now, former in found.items()}
+
+
+def place_then(place: Place, day: date, rng: random.Random) -> Place:
+    """The place a birth was declared in on a day: under its code of then, or a commune absorbed since."""
+    valid = [(same, former) for until, same, former in _former_codes().get(place.code, ()) if day < until]
+    if renumbered := [former for same, former in valid if same]:
+        return renumbered[0]
+    absorbed = [former for _, former in valid]
+    return rng.choice(absorbed) if absorbed and rng.random() < BORN_IN_WHAT_WAS_ABSORBED else place
 
 
 @cache

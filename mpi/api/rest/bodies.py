@@ -295,6 +295,8 @@ class ReviewOut(TaskOut):
     left: SideOut
     right: SideOut
     score: ScoreOut
+    would_change: list[str]
+    """What would change the decision, a sentence each."""
 
 
 class VerdictIn(_In):

@@ -21,6 +21,7 @@ from mpi.api.rest.bodies import FactOut, FactsOut, ReviewOut, TaskOut, TasksOut,
 from mpi.errors import UnknownReview
 from mpi.index.events import Fact
 from mpi.index.review import LIVE_STATES, Task, TaskKind, TaskState
+from mpi.matching.explain import sentence_of_counterfactual
 
 router = APIRouter(tags=["reviews"])
 
@@ -57,11 +58,15 @@ def review(task_id: RowId, session: MayReadReviews, lang: LanguageQuery = "fr") 
     _check_task(session, task_id)
     view = session.registry.review(task_id, actor=session.caller.actor)
     left, right = views.side(session, view.left), views.side(session, view.right)
+    hides = left.protected or right.protected
     return ReviewOut(
         **views.task_fields(view.task),
         left=left,
         right=right,
-        score=views.score(view.score, lang, with_evidence=not (left.protected or right.protected)),
+        score=views.score(view.score, lang, with_evidence=not hides),
+        would_change=[]
+        if hides
+        else [sentence_of_counterfactual(found, lang) for found in view.would_change],
     )
 
 

@@ -4,14 +4,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, delete, inspect, make_url, update
+from sqlalchemy import Connection, Engine, create_engine, delete, insert, inspect, make_url, update
 
 from mpi.errors import StoreError
 from mpi.store import open_store
-from mpi.store.schema import _VERSION, REVISION, alembic_config
+from mpi.store.schema import (
+    _VERSION,
+    REVISION,
+    alembic_config,
+    current_revision,
+    euid_secret,
+    migrate,
+)
 from mpi.store.tables import META, metadata
 from tests.conftest import PostgresServer
 
@@ -92,12 +100,27 @@ def test_the_code_is_at_the_newest_revision() -> None:
     assert ScriptDirectory.from_config(alembic_config()).get_heads() == [REVISION]
 
 
+def test_the_first_version_of_the_schema_is_brought_up_to_date_with_what_is_in_it() -> None:
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(insert(META), {"key": "euid_secret", "value": "00" * 32})
+        migrate(connection)
+
+        assert current_revision(connection) == REVISION
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert euid_secret(connection) == bytes(32)
+    engine.dispose()
+
+
 def test_a_schema_newer_than_the_code_is_refused(url: str, connection: Connection) -> None:
     connection.execute(update(_VERSION).values(version_num="9999"))
     connection.commit()
-    for migrate in (True, False):
+    for may_migrate in (True, False):
         with pytest.raises(StoreError, match="newer"):
-            open_store(url, migrate=migrate, allow_unsafe=True)
+            open_store(url, migrate=may_migrate, allow_unsafe=True)
 
 
 def test_an_empty_database_is_refused_unless_it_may_be_migrated() -> None:

@@ -5,6 +5,7 @@ import pytest
 from mpi.identity.model import Demographics, NameUse, PartialDate, PersonName
 from mpi.identity.traits import (
     Traits,
+    is_damaged,
     normal_city,
     normal_name,
     normal_phone,
@@ -50,6 +51,35 @@ def test_text_is_cut_before_it_is_compared():
     assert len(normal_text("A" * 100_000)) == 256
 
 
+def test_text_is_cut_between_words():
+    """Half a word could be another word: ST, of STEPHAN, would become SAINT."""
+    cut = normal_name("A" * 253 + " STEPHAN")
+
+    assert cut == "A" * 253 == normal_name(cut)
+
+
+@pytest.mark.parametrize(
+    ("text", "damaged"),
+    [
+        pytest.param("André", False, id="French"),
+        pytest.param("MUÑOZ", False, id="a Latin letter France does not write, folded as the INS does"),
+        pytest.param("Kovačević-Łuków", False, id="more of them"),
+        pytest.param("\u202eABC\u202c", False, id="bidi controls are no letters"),
+        pytest.param("AndrÃ©", True, id="mojibake"),
+        pytest.param("Andr\ufffd", True, id="a letter lost"),
+        pytest.param("LEF?VRE", True, id="a letter lost, as ASCII"),
+        pytest.param("???", False, id="a placeholder, not a name"),
+        pytest.param("Иванов", True, id="another script"),
+        pytest.param("", False, id="nothing"),
+    ],
+)
+def test_damaged_letters(text, damaged):
+    found = names(PersonName(text, "ANNE", use=NameUse.BIRTH))
+
+    assert damaged is is_damaged(text)
+    assert (damaged, False) == (found.family_damaged, found.given_damaged)
+
+
 @pytest.mark.parametrize(
     ("name", "core"), [("DE LA TOUR", "TOUR"), ("EL AMRANI", "AMRANI"), ("LE", "LE"), ("MARTIN", "MARTIN")]
 )
@@ -92,6 +122,20 @@ def test_a_placeholder_given_name_is_missing(given):
 def test_a_newborn_has_no_given_name_yet(given):
     found = names(PersonName("ROUX", given, use=NameUse.BIRTH))
     assert (found.given_names, found.newborn) == ((), True)
+
+
+@pytest.mark.parametrize(
+    "family", ["BEBE", "BB ROUX", "Nouveau-né", "NNE", "ENFANT DE ROUX", "Fille de Roux"]
+)
+def test_a_newborn_has_no_family_name_of_its_own_yet(family):
+    found = names(PersonName(family, "", use=NameUse.BIRTH))
+    assert (found.birth_name, found.newborn) == ("", True)
+
+
+@pytest.mark.parametrize("family", ["GARÇON", "FILLE", "ENFANT", "NNEKA", "FILS"])
+def test_family_names_that_are_words_for_children(family):
+    found = names(PersonName(family, "PAULINE", use=NameUse.BIRTH))
+    assert (found.birth_name, found.newborn) == (normal_name(family), False)
 
 
 @pytest.mark.parametrize("given", ["BEBETTE", "NNEKA", "FILIPPO", "ENFANTIN"])
@@ -177,7 +221,8 @@ def test_birth_dates(text, interpreted, kept, default):
 
 
 @pytest.mark.parametrize(
-    ("code", "expected"), [("2a004", "2A004"), ("99999", ""), ("00000", ""), (" 35238 ", "35238")]
+    ("code", "expected"),
+    [("2a004", "2A004"), ("99999", ""), ("00000", ""), ("99100", ""), (" 35238 ", "35238")],
 )
 def test_birth_place_codes(code, expected):
     assert expected == normalise(Demographics(birth_place_code=code)).birth_place_code
@@ -203,3 +248,25 @@ def test_only_a_qualified_identity_has_a_qualified_ins():
 @pytest.mark.parametrize("code", ["DOUT", "FICT", "ANOM", "CACH", "COLP", "COLV", "USUR"])
 def test_attributes_that_forbid_automatic_links(code):
     assert not normalise(Demographics(identity_codes=("VALI", code))).may_be_linked_automatically
+
+
+@pytest.mark.parametrize(
+    ("trait", "placeholder"),
+    [
+        ("birth_place", "INCONNU"),
+        ("birth_place", "France"),
+        ("postal_code", "00000"),
+        ("postal_code", "XXXXX"),
+        ("city", "XX"),
+        ("city", "Non renseigné"),
+        ("national_id", "0000000000"),
+        ("national_id", "Inconnu"),
+        ("national_id", "123456789"),
+        ("mother_birth_name", "X"),
+        ("phones", ("0600000000",)),
+        ("emails", ("inconnu@example.org",)),
+        ("emails", ("@",)),
+    ],
+)
+def test_a_placeholder_is_missing(trait, placeholder):
+    assert not getattr(normalise(Demographics(**{trait: placeholder})), trait)

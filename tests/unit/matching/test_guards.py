@@ -8,6 +8,8 @@ from tests.unit.matching.people import HOME, person
 
 MODEL = MatchModel.default()
 INS_1, INS_2, INS_9 = "263045999900101", "263045999900202", "263045999900999"
+A_MOTHER_S = "263045999900139"
+"""Its key is right, so what it embeds is read."""
 QUALIFIED = {"identity_codes": ("VALI",)}
 
 
@@ -57,6 +59,30 @@ CASES = [
         {**HOME, "given": "LEA"}, {**HOME, "given": "LENA"}, "multiple_birth", id="two names in use"
     ),
     pytest.param(
+        {**HOME, "family": "LEFEBVRE", "given": "LEA"},
+        {**HOME, "family": "LEFEVRE", "given": "MANON"},
+        "twins",
+        id="sisters, a slip in the surname",
+    ),
+    pytest.param(
+        {**HOME, "family": "LefÃ¨vre", "given": "LEA"},
+        {**HOME, "family": "LEFEVRE", "given": "MANON"},
+        "twins",
+        id="sisters, a surname repaired",
+    ),
+    pytest.param(
+        {**HOME, "family": "MARTIN-LEFEBVRE", "given": "LEA"},
+        {**HOME, "given": "LENA"},
+        "multiple_birth",
+        id="two names in use, one double surname",
+    ),
+    pytest.param(
+        {**HOME, "given": "LEA", "ins": A_MOTHER_S, "born": "20200405"},
+        {**HOME, "given": "MANON", "ins": A_MOTHER_S, "born": "20200405"},
+        "twins",
+        id="mother's INS on both twins",
+    ),
+    pytest.param(
         {**HOME, "birth_order": 1},
         {**HOME, "birth_order": 2},
         "multiple_birth",
@@ -72,6 +98,12 @@ CASES = [
         {**HOME, "ins": INS_1, "given": "PAUL", "sex": "M", "born": "19921130"},
         "shared_ins",
         id="mother's INS on a child",
+    ),
+    pytest.param(
+        {**HOME, "ins": INS_1, "sex": "M", "given": "PAUL"},
+        {**HOME, "ins": INS_1},
+        "shared_ins",
+        id="one INS, another sex and given name",
     ),
     pytest.param(
         {**HOME, "ins": INS_1}, {**HOME, "ins": INS_9}, "ins_differs", id="two INS, not both qualified"
@@ -119,6 +151,67 @@ def test_a_guard_applies_and_no_link_follows(left, right, guard):
 
 def test_every_guard_has_a_case():
     assert {case.values[2] for case in CASES} == {guard.name for guard in GUARDS}
+
+
+NEIGHBOURS = [
+    pytest.param(
+        {**HOME, "identity_codes": ("DOUT",)}, HOME, "protected_identity", id="doubtful, not hidden"
+    ),
+    pytest.param(
+        {**HOME, **QUALIFIED, "ins": INS_1}, {**HOME, "ins": INS_9}, "ins_conflict", id="one of two qualified"
+    ),
+    pytest.param(
+        {**HOME, **QUALIFIED, "ins": INS_1},
+        {**HOME, **QUALIFIED, "ins": INS_1},
+        "ins_conflict",
+        id="one qualified INS",
+    ),
+    pytest.param(HOME, {**HOME, "given": "CAMIXLE"}, "twins", id="a slip in the given name"),
+    pytest.param(
+        {**HOME, "given": "LEA"},
+        {**HOME, "given": "MANON", "birth_place_code": "33063"},
+        "twins",
+        id="born elsewhere",
+    ),
+    pytest.param(
+        {**HOME, "given": "LEA", "born": "19630405"},
+        {**HOME, "given": "MANON", "born": "19650811"},
+        "twins",
+        id="sisters of two ages",
+    ),
+    pytest.param(
+        {**HOME, "birth_order": 2}, {**HOME, "birth_order": 2}, "multiple_birth", id="one twin, seen twice"
+    ),
+    pytest.param(
+        {**HOME, "born": "19630405"}, {**HOME, "born": "19730405"}, "parent_and_child", id="ten years"
+    ),
+    pytest.param(
+        {**HOME, "born": "19330405", "given": "PAUL"}, HOME, "parent_and_child", id="two given names"
+    ),
+    pytest.param({**HOME, "family": "GARCON"}, {**HOME, "family": "GARCON"}, "newborn", id="Madame Garçon"),
+    pytest.param({"born": "19630201"}, {"born": "19630201"}, "default_date", id="the first of another month"),
+    pytest.param({**HOME, "ins": INS_1}, {**HOME, "ins": INS_1}, "shared_ins", id="one person, one INS"),
+    pytest.param({**HOME, "ins": INS_1}, HOME, "ins_differs", id="one INS missing"),
+    pytest.param({**HOME, "identity_codes": ("DOUB",)}, HOME, "unreliable_identity", id="known duplicate"),
+    pytest.param({**HOME, "identity_codes": ("VALI",)}, HOME, "homonym", id="validated"),
+    pytest.param({**HOME, "sex": "M"}, HOME, "sex_and_given_name", id="CAMILLE is of both sexes"),
+    pytest.param({}, {}, "uncorroborated", id="nothing against"),
+    pytest.param(
+        {**HOME, "born": "19630412"},
+        {**HOME, "born": "19630421"},
+        "insufficient_evidence",
+        id="digits exchanged",
+    ),
+]
+
+
+@pytest.mark.parametrize(("left", "right", "guard"), NEIGHBOURS)
+def test_a_guard_leaves_its_neighbours_alone(left, right, guard):
+    assert guard not in decide(left, right).guards
+
+
+def test_every_guard_has_a_neighbour():
+    assert {case.values[2] for case in NEIGHBOURS} == {guard.name for guard in GUARDS}
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_missing_weighs_exactly_nothing():
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        pytest.param(lambda m: m.update(format=2), "format", id="another format"),
+        pytest.param(lambda m: m.update(format=1), "format", id="another format"),
         pytest.param(lambda m: m.pop("format"), "format", id="no format"),
         pytest.param(lambda m: m.pop("version"), "version", id="no version"),
         pytest.param(lambda m: m.update(version=""), "version", id="empty version"),

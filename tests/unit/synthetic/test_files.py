@@ -9,7 +9,10 @@ from mpi_synthetic import EventKind, Federation, generate, render, write
 from mpi_synthetic.charsets import CODECS, representable
 from mpi_synthetic.headers import header
 from mpi_synthetic.sites import Feed
+from mpi_synthetic.truth import TRUTH
 from mpi_synthetic.writing import COLUMNS
+
+from mpi.identity.ins import INS_NIA_OID
 
 SAMPLE = Path(__file__).parents[3] / "datasets" / "synthetic" / "sample"
 
@@ -73,7 +76,9 @@ def test_pid_states_the_record(federation):
         if site.feed is Feed.PAM_FR:
             assert pid[32]
         if stated.ins and event.kind is not EventKind.MERGE:
-            assert f"{stated.ins}^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.10&ISO^INS" in pid[3].split("~")
+            nia = stated.ins_oid == INS_NIA_OID
+            issuer = "NIA&1.2.250.1.213.1.4.9" if nia else "NIR&1.2.250.1.213.1.4.10"
+            assert f"{stated.ins}^^^ASIP-SANTE-INS-{issuer}&ISO^INS" in pid[3].split("~")
             assert pid[32] == "VALI"
             assert f"^BDL^^{stated.birth_place_code}" in pid[11]
 
@@ -98,6 +103,17 @@ def test_a_header_site_sends_no_message(federation):
         render(event, federation.site(event.record.site))
 
 
+def test_a_death_is_said_in_pid_29_and_30():
+    said = [
+        (found["PID"], event.record.death_date)
+        for event, site, found in messages(generate(1500, 2, 3))
+        if event.record.death_date and event.kind is EventKind.UPDATE
+    ]
+
+    assert said
+    assert all((pid[29], pid[30]) == (f"{died:%Y%m%d}", "Y") for pid, died in said)
+
+
 def test_letters_a_character_set_lacks_are_spelt_out():
     assert representable("LEBŒUF ÉLOÏSE", "8859/1") == "LEBOEUF ÉLOÏSE"
     assert representable("LEBŒUF", "8859/15") == "LEBŒUF"
@@ -110,14 +126,16 @@ def test_written_files_agree_with_the_federation(tmp_path, federation):
         reader = csv.DictReader(file)
         records = {row["record_id"]: row for row in reader}
     with (tmp_path / "truth.csv").open(encoding="utf-8", newline="") as file:
-        truth = {row["record_id"]: row for row in csv.DictReader(file)}
+        told = csv.DictReader(file)
+        truth = {row["record_id"]: row for row in told}
     assert tuple(reader.fieldnames or ()) == COLUMNS
+    assert tuple(told.fieldnames or ()) == TRUTH
     assert list(records) == list(truth) == [record.record_id for record in federation.records]
     for record in federation.records:
         row = records[record.record_id]
         assert (row["domain"], row["local_id"]) == (record.site, record.local_id)
         assert row["birth_name"]
-        assert row["ins"] == record.demographics.ins
+        assert row["ins"] == ("" if record.demographics.ins_oid == INS_NIA_OID else record.demographics.ins)
         assert truth[record.record_id]["person_id"] == record.person_id
     events = [event for event in federation.events if event.kind is not EventKind.HEADER]
     sent = b"".join(path.read_bytes() for path in (tmp_path / "messages").iterdir())

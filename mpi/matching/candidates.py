@@ -1,0 +1,466 @@
+"""
+The pairs of many records that share a blocking key: those of `blocking.passes`, in whole columns.
+
+A key is a number equal for two records exactly when their parts are equal: no hash, so nothing
+collides. A block that is too large is opened again by the birth date, first given name and sex of
+its records; what is still too large is left out, counted and reported.
+
+Three passes more are for batch only. They are loose: a table of a few thousand records, or a dirty one,
+can afford them, and finds there the pairs whose names or dates were both spoilt; a large table cannot,
+nor can the online index, which would meet every namesake. Each is used whole where it gives few pairs
+a record, and left out, counted and reported otherwise.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mpi.identity.columns import Codes, TraitColumns
+from mpi.matching.blocking import _codes, _given_codes_of
+
+MAX_BLOCK = 500
+"""Records that are all compared with one another: at most 124,750 pairs."""
+
+LOOSE_PAIRS_PER_RECORD = 10
+"""A loose pass that gives more is left out."""
+
+Numbers = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
+
+
+class CappedBlocks(NamedTuple):
+    """
+    What one pass could not compare as it was.
+
+    Args:
+        refined: blocks too large, opened by a second key.
+        skipped: blocks still too large after that: none of their pairs were made by this pass.
+        skipped_records: records in these, each block counted.
+    """
+
+    name: str
+    refined: int
+    skipped: int
+    skipped_records: int
+
+
+class LeftOut(NamedTuple):
+    """A loose pass that gave too many pairs, and how many those are."""
+
+    name: str
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """
+    Pairs of records by position, each once, in order.
+
+    Args:
+        left_out: loose passes that were not used.
+
+    Shape: left, right (pairs,) int64; left < right.
+    """
+
+    left: Indices
+    right: Indices
+    capped: tuple[CappedBlocks, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+
+class Part(NamedTuple):
+    """One part of keys: numbers from 0 to below `size`, equal when the part is."""
+
+    codes: npt.NDArray[Any]
+    size: int
+
+
+class Keys(NamedTuple):
+    """The keys of one pass. Shape: rows, keys (entries,); a record may have none or several."""
+
+    rows: Indices
+    keys: Numbers
+
+
+def candidates(
+    columns: TraitColumns,
+    *,
+    max_block: int = MAX_BLOCK,
+    loose: bool = False,
+    progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
+) -> Candidates:
+    """
+    Every pair of records that shares a blocking key.
+
+    Args:
+        loose: and every pair of the loose passes:
+
+            - `date`: the whole birth date;
+            - `names`: a family name and the first given name as written, in either order;
+            - `home`: the postal code or the town, with one name by sound.
+    """
+    parts = _Parts(columns)
+    size = len(columns)
+    found: list[Numbers] = []
+    capped, left_out = [], []
+    steps = len(_PASSES) + (len(_LOOSE_PASSES) if loose else 0)
+    for done, (name, make) in enumerate(_PASSES.items()):
+        pairs, cap = _pairs(name, make(parts), size, parts.second_key, max_block)
+        found.append(pairs)
+        if cap is not None:
+            capped.append(cap)
+        progress("candidates", done + 1, steps)
+    for done, (name, make) in enumerate(_LOOSE_PASSES.items() if loose else (), start=len(_PASSES)):
+        rows, starts, sizes = _blocks(make(parts))
+        pairs_in_all = int((sizes * (sizes - 1) // 2).sum())
+        if pairs_in_all > LOOSE_PAIRS_PER_RECORD * size:
+            left_out.append(LeftOut(name, pairs_in_all))
+        else:
+            found.append(_within(rows, starts, sizes, size))
+        progress("candidates", done + 1, steps)
+    each = np.concatenate(found)
+    found.clear()
+    each = _distinct(each)
+    return Candidates(each // size, each % size, tuple(capped), tuple(left_out))
+
+
+def _distinct(numbers: Numbers) -> Numbers:
+    numbers.sort()
+    first = np.ones(len(numbers), dtype=np.bool_)
+    np.not_equal(numbers[1:], numbers[:-1], out=first[1:])
+    distinct: Numbers = numbers[first]
+    return distinct
+
+
+# --- pairs from keys ----------------------------------------------------------------------
+
+
+def _pairs(
+    name: str, keys: Keys, size: int, second_key: Numbers, max_block: int
+) -> tuple[Numbers, CappedBlocks | None]:
+    """Pairs as left * size + right, perhaps more than once."""
+    rows, starts, sizes = _blocks(keys)
+    large = sizes > max_block
+    pairs = [_within(rows, starts[~large], sizes[~large], size)]
+    if not large.any():
+        return pairs[0], None
+    inside = _members(starts[large], sizes[large])
+    block = np.repeat(np.arange(large.sum()), sizes[large])
+    again = rows[inside]
+    rows, starts, sizes = _blocks(Keys(again, join(Part(block, len(block)), _part(second_key[again]))))
+    still = sizes > max_block
+    pairs.append(_within(rows, starts[~still], sizes[~still], size))
+    return np.concatenate(pairs), CappedBlocks(
+        name, int(large.sum()), int(still.sum()), int(sizes[still].sum())
+    )
+
+
+def pairs_of_blocks(keys: Keys, size: int, max_block: int) -> Numbers:
+    """Every pair of records of one key as left * size + right; blocks above the cap give none."""
+    rows, starts, sizes = _blocks(keys)
+    return _within(rows, starts[sizes <= max_block], sizes[sizes <= max_block], size)
+
+
+def _blocks(keys: Keys) -> tuple[Indices, Indices, Indices]:
+    """Records by block, and where each block of two records or more starts and how many it has."""
+    order = np.argsort(keys.keys, kind="stable")
+    rows, sorted_keys = keys.rows[order], keys.keys[order]
+    starts = np.flatnonzero(np.concatenate(([True], sorted_keys[1:] != sorted_keys[:-1])))
+    if not len(rows):
+        starts = starts[:0]
+    sizes = np.diff(np.append(starts, len(rows)))
+    several = sizes > 1
+    return rows, starts[several], sizes[several]
+
+
+def _members(starts: Indices, sizes: Indices) -> Indices:
+    """The positions of every block's members, block after block."""
+    before = np.cumsum(sizes) - sizes
+    members: Indices = np.repeat(starts - before, sizes) + np.arange(sizes.sum())
+    return members
+
+
+def _within(rows: Indices, starts: Indices, sizes: Indices, size: int) -> Numbers:
+    """Every pair of each block: each member with those after it."""
+    members = _members(starts, sizes)
+    after = np.repeat(starts + sizes, sizes) - members - 1
+    left = rows[np.repeat(members, after)]
+    right = rows[_members(members + 1, after)]
+    pairs = np.minimum(left, right) * size + np.maximum(left, right)
+    distinct: Numbers = pairs[left != right]  # a record may have one key twice
+    return distinct
+
+
+# --- keys from parts ----------------------------------------------------------------------
+
+
+def _part(numbers: npt.NDArray[Any]) -> Part:
+    """Any numbers as a part: dense, in the order they come."""
+    codes, distinct = pd.factorize(numbers)
+    return Part(codes, len(distinct))
+
+
+def join(*parts: Part) -> Numbers:
+    """One number for several parts, equal exactly when all of them are."""
+    joined = Part(parts[0].codes.astype(np.int64), parts[0].size)
+    for part in parts[1:]:
+        if joined.size * max(part.size, 1) >= 2**62:
+            joined = _part(joined.codes)
+        joined = Part(joined.codes * part.size + part.codes, joined.size * max(part.size, 1))
+    return joined.codes
+
+
+class _Listed(NamedTuple):
+    """
+    Several numbers for one record: its names by sound, its phones.
+
+    Shape: rows, codes (entries,), by record; `size` numbers in all.
+    """
+
+    rows: Indices
+    codes: npt.NDArray[Any]
+    size: int
+
+    def times(self, other: "_Listed") -> tuple[Indices, npt.NDArray[Any], npt.NDArray[Any]]:
+        """Each entry of a record with each of the other's entries for it: rows, codes here, codes there."""
+        records = int(max(self.rows.max(initial=-1), other.rows.max(initial=-1))) + 1
+        count = np.bincount(other.rows, minlength=records)
+        start = np.cumsum(count) - count
+        times = count[self.rows]
+        return (
+            np.repeat(self.rows, times),
+            np.repeat(self.codes, times),
+            other.codes[_members(start[self.rows], times)],
+        )
+
+    def where(self, rows: npt.NDArray[np.bool_]) -> "_Listed":
+        kept = rows[self.rows]
+        return _Listed(self.rows[kept], self.codes[kept], self.size)
+
+
+class _Parts:
+    """Parts that several passes use, each made once."""
+
+    def __init__(self, columns: TraitColumns) -> None:
+        self.columns = columns
+        self._sounds: dict[str, int] = {}
+
+    @cached_property
+    def first_given(self) -> tuple[Codes, tuple[str, ...]]:
+        """The first birth given name, or the used one for want of it; 0 is none."""
+        lists, used = self.columns["given_names"], self.columns["used_given_name"]
+        ids = {name: at for at, name in enumerate(used.values)}
+        first = [ids.setdefault(names[0], len(ids)) if names else 0 for names in lists.values]
+        codes = np.array(first, dtype=np.int32)[lists.codes]
+        return np.where(codes == 0, used.codes, codes), tuple(ids)
+
+    @cached_property
+    def families(self) -> _Listed:
+        """Family names by sound."""
+        values = self.columns["birth_name"].values
+        return self._by_sound(
+            [_codes(name) if name else () for name in values],
+            self.columns["birth_name"].codes,
+            self.columns["used_name"].codes,
+        )
+
+    @cached_property
+    def givens(self) -> _Listed:
+        """First and used given names by sound, numbered as the families are."""
+        codes, values = self.first_given
+        sounds = [_given_codes_of(name) if name else () for name in values]
+        return self._by_sound(sounds, codes, self.columns["used_given_name"].codes)
+
+    def _by_sound(self, sounds: Sequence[tuple[str, ...]], first: Codes, second: Codes) -> _Listed:
+        ids = self._sounds
+        listed = [[ids.setdefault(sound, len(ids)) for sound in each] for each in sounds]
+        return _listed(listed, 26**4 * 2, first, np.where(first == second, np.int32(0), second))
+
+    @cached_property
+    def dates(self) -> Mapping[str, npt.NDArray[Any]]:
+        """By record: year, month and day of birth, 0 where it is not known."""
+        column = self.columns["birth_date"]
+        dates = [(0, 0, 0) if d is None else (d.year, d.month or 0, d.day or 0) for d in column.values]
+        parts = np.array(dates, dtype=np.int64)[column.codes]
+        return {"year": parts[:, 0], "month": parts[:, 1], "day": parts[:, 2]}
+
+    @cached_property
+    def pairs_of_names(self) -> tuple[Indices, Numbers]:
+        """Both names by sound, in either order."""
+        rows, family, given = self.families.where(self.dates["year"] > 0).times(self.givens)
+        names = join(
+            Part(np.minimum(family, given), self.families.size),
+            Part(np.maximum(family, given), self.families.size),
+        )
+        return rows, names
+
+    @cached_property
+    def first_words(self) -> Part:
+        """The first word of the first given name; 0 is none."""
+        codes, values = self.first_given
+        ids = {"": 0}
+        words = [ids.setdefault(name.split(" ", 1)[0], len(ids)) for name in values]
+        return Part(np.array(words, dtype=np.int64)[codes], len(ids))
+
+    @cached_property
+    def second_key(self) -> Numbers:
+        """What a large block is opened by."""
+        codes, values = self.first_given
+        date, sex = self.columns["birth_date"], self.columns["sex"]
+        return join(
+            Part(date.codes, len(date.values)), Part(codes, len(values)), Part(sex.codes, len(sex.values))
+        )
+
+
+def _listed(listed: Sequence[Sequence[int]], size: int, *columns: Codes) -> _Listed:
+    """The numbers of every value a record has, in one or two columns."""
+    counts = np.array([len(each) for each in listed], dtype=np.int64)
+    starts = np.cumsum(counts) - counts
+    flat = np.array([number for each in listed for number in each], dtype=np.int64)
+    rows, codes = [], []
+    for column in columns:
+        times = counts[column]
+        rows.append(np.repeat(np.arange(len(column)), times))
+        codes.append(flat[_members(starts[column], times)])
+    order = np.argsort(np.concatenate(rows), kind="stable") if len(columns) > 1 else slice(None)
+    return _Listed(np.concatenate(rows)[order], np.concatenate(codes)[order], size)
+
+
+# --- the passes, as in `blocking.passes` --------------------------------------------------
+
+
+def _with_date(names: Callable[[_Parts], _Listed]) -> Callable[[_Parts], Keys]:
+    def keys(parts: _Parts) -> Keys:
+        date = parts.columns["birth_date"]
+        listed = names(parts).where(parts.dates["day"] > 0)
+        return Keys(
+            listed.rows,
+            join(Part(date.codes[listed.rows], len(date.values)), Part(listed.codes, listed.size)),
+        )
+
+    return keys
+
+
+def _names_day(parts: _Parts) -> Keys:
+    rows, names = parts.pairs_of_names
+    known = parts.dates["day"][rows] > 0
+    rows, names = rows[known], names[known]
+    day = parts.dates["month"] * 32 + parts.dates["day"]
+    return Keys(rows, join(_part(names), Part(day[rows], 13 * 32)))
+
+
+def _names_year(parts: _Parts) -> Keys:
+    rows, names = parts.pairs_of_names
+    return Keys(rows, join(_part(names), Part(parts.dates["year"][rows], 10_000)))
+
+
+def _as_written(field: str) -> Callable[[_Parts], Keys]:
+    def keys(parts: _Parts) -> Keys:
+        given, place = parts.first_words, parts.columns[field]
+        birth, used = parts.columns["birth_name"], parts.columns["used_name"]
+        families = np.concatenate((birth.codes, used.codes))
+        rows = np.concatenate((np.arange(len(parts.columns)),) * 2)
+        known = (families > 0) & (given.codes[rows] > 0) & (place.codes[rows] > 0)
+        rows = rows[known]
+        return Keys(
+            rows,
+            join(
+                Part(families[known], len(birth.values)),
+                Part(given.codes[rows], given.size),
+                Part(place.codes[rows], len(place.values)),
+            ),
+        )
+
+    return keys
+
+
+def _alone(field: str) -> Callable[[_Parts], Keys]:
+    def keys(parts: _Parts) -> Keys:
+        codes = parts.columns[field].codes
+        rows = np.flatnonzero(codes)
+        return Keys(rows, codes[rows].astype(np.int64))
+
+    return keys
+
+
+def _emails(parts: _Parts) -> Keys:
+    mailboxes = several(parts.columns, "emails")
+    return Keys(mailboxes.rows, mailboxes.codes.astype(np.int64))
+
+
+def _phones(parts: _Parts) -> Keys:
+    phones = several(parts.columns, "phones")
+    rows, phone, given = phones.times(parts.givens)
+    return Keys(rows, join(Part(phone, phones.size), Part(given, parts.givens.size)))
+
+
+def several(columns: TraitColumns, field: str) -> _Listed:
+    """Each item of a field that holds several, numbered."""
+    ids: dict[str, int] = {}
+    column = columns[field]
+    listed = [[ids.setdefault(item, len(ids)) for item in items] for items in column.values]
+    return _listed(listed, len(ids), column.codes)
+
+
+_PASSES: Mapping[str, Callable[[_Parts], Keys]] = {
+    "date_family": _with_date(lambda parts: parts.families),
+    "date_given": _with_date(lambda parts: parts.givens),
+    "names_day": _names_day,
+    "names_year": _names_year,
+    "names_place": _as_written("birth_place_code"),
+    "names_home": _as_written("postal_code"),
+    "ins": _alone("ins"),
+    "national_id": _alone("national_id"),
+    "email": _emails,
+    "phone": _phones,
+}
+
+
+# --- the loose passes ---------------------------------------------------------------------
+
+
+def _whole_date(parts: _Parts) -> Keys:
+    rows = np.flatnonzero(parts.dates["day"] > 0)
+    return Keys(rows, parts.columns["birth_date"].codes[rows].astype(np.int64))
+
+
+def _names_in_either_order(parts: _Parts) -> Keys:
+    birth, used = parts.columns["birth_name"], parts.columns["used_name"]
+    codes, values = parts.first_given
+    ids = {name: at for at, name in enumerate(birth.values)}
+    number = np.array([ids.setdefault(name, len(ids)) for name in values], dtype=np.int64)
+    given = number[codes]
+    families = np.concatenate((birth.codes, used.codes)).astype(np.int64)
+    rows = np.concatenate((np.arange(len(codes)),) * 2)
+    known = (families > 0) & (given[rows] > 0)
+    rows, families = rows[known], families[known]
+    one, other = np.minimum(families, given[rows]), np.maximum(families, given[rows])
+    return Keys(rows, join(Part(one, len(ids)), Part(other, len(ids))))
+
+
+def _home_and_a_name(parts: _Parts) -> Keys:
+    columns = parts.columns
+    places = [(columns[field].codes, len(columns[field].values)) for field in ("postal_code", "city")]
+    entries, before = [], 0
+    for codes, values in places:
+        for names in (parts.families, parts.givens):
+            there = names.where(codes > 0)
+            entries.append((there.rows, codes[there.rows].astype(np.int64) + before, there.codes))
+        before += values
+    rows, place, name = map(np.concatenate, zip(*entries, strict=True))
+    return Keys(rows, join(Part(place, before), Part(name, parts.families.size)))
+
+
+_LOOSE_PASSES: Mapping[str, Callable[[_Parts], Keys]] = {
+    "date": _whole_date,
+    "names": _names_in_either_order,
+    "home": _home_and_a_name,
+}
