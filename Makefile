@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers run demo test test-all check format bench model sample clean
+.PHONY: help setup peers run demo test test-all check format bench model variants sample clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ bench: peers ## Measure; appends to docs/benchmarks/history.jsonl (about 20 minu
 
 model: $(READY) ## Estimate the default match model again from synthetic data
 	$(BIN)/python tests/benchmarks/train_default_model.py
+
+variants: $(READY) ## What each piece of the engine is worth: the table of docs/matching.md
+	$(BIN)/python tests/benchmarks/variants.py
 
 sample: $(READY) ## Write the committed synthetic sample again
 	$(BIN)/python -m mpi_synthetic --persons 50 --sites 4 --seed 20260101 --out datasets/synthetic/sample
