@@ -607,7 +607,8 @@ def train(
     with progress() as bar, _phases(bar) as tell:
         tell("read", 0, 1)
         read = read_table(path, maps or (), id_column, domain_column)
-        judged = {} if labels is None else _read_labels(labels, read)
+        names = _Names(read)
+        judged = {} if labels is None else _read_labels(labels, names)
         tell("read", 1, 1)
         model, plan, bad = _trained(read, judged, budget, version, seed, tell)
     from mpi.matching.files import write_model
@@ -800,7 +801,7 @@ def _interval(interval: "Interval", digits: int) -> str:
 # --- labels -------------------------------------------------------------------------------
 
 
-def _read_labels(path: Path, read: InputTable) -> dict[Pair, bool]:
+def _read_labels(path: Path, names: "_Names") -> dict[Pair, bool]:
     """
     Judged pairs, as positions of their records; pairs that were not judged are left out.
 
@@ -808,7 +809,6 @@ def _read_labels(path: Path, read: InputTable) -> dict[Pair, bool]:
         UnreadableMessage: names the file, the line or the pair, and the column.
     """
     rows = _annotated(path) if path.name.lower().endswith(".json") else _labels_of_csv(path)
-    names = _Names(read)
     judged: dict[Pair, bool] = {}
     for place, left, right, same in rows:
         a, b = names.row(f"{place}: left_id", *left), names.row(f"{place}: right_id", *right)
@@ -827,7 +827,12 @@ _Label = tuple[str, tuple[str, str | None], tuple[str, str | None], bool]
 
 
 class _Names:
-    """Finds records by their identifiers, and their domains where that is not enough."""
+    """
+    Finds records by their identifiers, and their domains where that is not enough.
+
+    Raises:
+        UnreadableMessage: an identifier that is missing, or stated twice in its domain.
+    """
 
     def __init__(self, read: InputTable) -> None:
         import pandas as pd
@@ -932,6 +937,9 @@ def evaluate(
 
     if diagram is not None:
         _writable("--diagram", diagram, found, truth, strata, model, names=(".svg",))
+    for path in filter(None, (found, truth, strata)):
+        with _reading(path):
+            pass
     digest = None if model is None else _model(model).metadata.get("training_digest")
     report = evaluate_files(found, truth, strata, training_digest=digest)
     if diagram is not None:

@@ -10,7 +10,7 @@ depends on two columns is said again here: `TraitColumns.of_table`. Row by row t
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -84,11 +84,13 @@ class TraitColumns:
     Args:
         columns: by field of `Traits`.
         bad: wrong values taken for missing, by column.
+        made: what whoever compares them derives and keeps with them.
     """
 
     size: int
     columns: Mapping[str, Column]
     bad: tuple[BadValues, ...] = ()
+    made: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return self.size

@@ -10,13 +10,23 @@ import re
 from functools import lru_cache
 
 _SOUNDS = (
-    ("GUI", "KI"), ("GUE", "KE"), ("GA", "KA"), ("GO", "KO"), ("GU", "K"),
-    ("CA", "KA"), ("CO", "KO"), ("CU", "KU"), ("Q", "K"), ("CC", "K"), ("CK", "K"),
-)  # fmt: skip
-_PREFIXES = (("MAC", "MCC"), ("SCH", "SSS"), ("ASA", "AZA"), ("KN", "NN"), ("PH", "FF"), ("PF", "FF"))
+    ("G", (("GUI", "KI"), ("GUE", "KE"), ("GA", "KA"), ("GO", "KO"), ("GU", "K"))),
+    ("C", (("CA", "KA"), ("CO", "KO"), ("CU", "KU"))),
+    ("Q", (("Q", "K"),)),
+    ("C", (("CC", "K"), ("CK", "K"))),
+)
+"""In the order they apply, by the letter a word must hold."""
+_PREFIXES = {"MAC": "MCC", "SCH": "SSS", "ASA": "AZA", "KN": "NN", "PH": "FF", "PF": "FF"}
+_ANY_PREFIX = tuple(_PREFIXES)
 _INNER_H_NOT_AFTER_C_OR_S = re.compile(r"(?<!^)(?<![CS])H")
 _INNER_Y_NOT_AFTER_A = re.compile(r"(?<!^)(?<!A)Y")
 _DOUBLES = re.compile(r"(.)\1+")
+_ONE_VOWEL = str.maketrans("EIOU", "AAAA")
+_NO_LETTER = re.compile("[^A-Z]+")
+
+
+def _letters(word: str) -> str:
+    return word if word.isascii() and word.isalpha() and word.isupper() else _NO_LETTER.sub("", word)
 
 
 @lru_cache(maxsize=200_000)
@@ -32,18 +42,21 @@ def soundex2(word: str) -> str:
 
     Source: Soundex2 (F. Brouard); order of the rules as published, vectors in the tests.
     """
-    code = "".join(letter for letter in word if "A" <= letter <= "Z")
+    code = _letters(word)
     if not code:
         return ""
-    for sound, letter in _SOUNDS:
-        code = code.replace(sound, letter)
-    code = code[0] + re.sub("[AEIOU]", "A", code[1:])
-    for prefix, sound in _PREFIXES:
-        if code.startswith(prefix):
-            code = sound + code[len(prefix) :]
-            break
-    code = _INNER_H_NOT_AFTER_C_OR_S.sub("", code)
-    code = _INNER_Y_NOT_AFTER_A.sub("", code)
+    for needed, sounds in _SOUNDS:
+        if needed in code:
+            for sound, letter in sounds:
+                code = code.replace(sound, letter)
+    code = code[0] + code[1:].translate(_ONE_VOWEL)
+    if code.startswith(_ANY_PREFIX):
+        prefix = next(prefix for prefix in _PREFIXES if code.startswith(prefix))
+        code = _PREFIXES[prefix] + code[len(prefix) :]
+    if "H" in code:
+        code = _INNER_H_NOT_AFTER_C_OR_S.sub("", code)
+    if "Y" in code:
+        code = _INNER_Y_NOT_AFTER_A.sub("", code)
     if code and code[-1] in "ADTS":
         code = code[:-1]
     code = code[:1] + code[1:].replace("A", "")
@@ -61,62 +74,62 @@ _DOUBLED_LETTERS = (
     (r"(?<!I)LL", "L"),
     (r"ILE$", "ILLE"),
 )
-_FONEM_RULES = tuple(
-    (re.compile(sound), letters)
-    for sound, letters in (
-        *_DOUBLED_LETTERS,
-        (r"GE(?:O|AU)", "JO"),  # C-12
-        (r"CC(?=[AOU])", "K"),  # C-8
-        (r"CC(?=[EIY])", "X"),  # C-9
-        (r"G(?=[EIY])", "J"),  # C-10
-        (rf"^MAC(?={_C})|^MC", "MA#"),  # C-16, C-17: # keeps the C of MAC from later rules
-        (r"(?<=[AEIOUY])C(?=[EIY])", "SS"),  # C-2
-        (r"(?<=[BDFGHJKLMNPQRSTVWZ])C(?=[EIY])", "S"),  # C-3
-        (r"C(?=[BDFGJKLMNPQRSTVWXZ])", "K"),  # C-7
-        (r"(?:E?AU|O)L[TX]$", "O"),  # V-2, V-5
-        (r"E?AU[TX]$", "O"),  # V-3, V-4
-        (r"E?AUL?D$", "O"),  # V-6
-        (r"E?AU", "O"),  # V-1
-        (r"(?<![PCS])H", ""),  # C-14
-        (r"^(?:SAINTE|STE)-?", "STE-"),  # C-31, C-33
-        (r"^(?:SA?INT?|SEI[NM]|CINQ?|ST)(?!E)-?", "ST-"),  # C-30, C-32
-        (r"GA(?=I?[MN])", "G#"),  # C-11
-        (r"[AE]M(?=[BCDFGHJKLMPQRSTVWXZ])(?!$)", "EN"),  # V-15
-        (rf"AN(?={_C})", "EN"),  # V-17
-        (rf"(?:AI[MN]|EIN)(?={_C}|$)", "IN"),  # V-18
-        (r"(?<!G)AY$", "E"),  # V-7
-        (r"EUX$", "EU"),  # V-8
-        (rf"EY(?={_C}|$)", "E"),  # V-9
-        (r"Y", "I"),  # V-10
-        (r"(?<=[AEIOUY])I(?=[AEIOUY])", "Y"),  # V-11
-        (r"(?<=[AEIOUY])ILL", "Y"),  # V-12
-        (r"OU(?=[AEOU]|I(?!LL))", "W"),  # V-13
-        (r"OM(?=[BCDFGHJKLMPQRSTVWXZ])", "ON"),  # V-16
-        (r"B(?:O|U|OU)RNE?$", "BURN"),  # V-19
-        (rf"(?:^|(?<={_C}))IM(?=[BCDFGHJKLMPQRSTVWXZ])", "IN"),  # V-20
-        (r"BV", "V"),  # C-1
-        (r"^C(?=[EIY])", "S"),  # C-4
-        (r"^C(?=[OUA])", "K"),  # C-5
-        (r"(?<=[AEIOUY])C$", "K"),  # C-6
-        (r"GNI(?=[AEIOUY])", "GN"),  # C-13
-        (r"JEA", "JA"),  # C-15
-        (r"PH", "F"),  # C-18
-        (r"QU", "K"),  # C-19
-        (r"^SC(?=[EIY])", "S"),  # C-20
-        (r"(?<=.)SC(?=[EIY])", "SS"),  # C-21
-        (r"(?<=.)SC(?=[AOU])", "SK"),  # C-22
-        (r"SH", "CH"),  # C-23
-        (r"TIA$", "SSIA"),  # C-24
-        (r"(?<=[AIOUY])W", ""),  # C-25
-        (r"X[CSZ]", "X"),  # C-26
-        (rf"(?<=[AEIOUY])Z(?=[AEIOUY])|(?<={_C})Z(?={_C})", "S"),  # C-27
-        (rf"(ILS|[CS]H|[MN]P|R[CFKLNSX])$|({_C}){_C}$", r"\1\2"),  # C-29
-        *_DOUBLED_LETTERS,
-        (r"^MA#", "MAC"),
-        (r"G#", "GA"),
-    )
+_DOUBLE = re.compile(r"([A-Z])\1|ILE$")
+_PUBLISHED = (
+    ("GE", r"GE(?:O|AU)", "JO"),  # C-12
+    ("CC", r"CC(?=[AOU])", "K"),  # C-8
+    ("CC", r"CC(?=[EIY])", "X"),  # C-9
+    ("G", r"G(?=[EIY])", "J"),  # C-10
+    ("M", rf"^MAC(?={_C})|^MC", "MA#"),  # C-16, C-17: # keeps the C of MAC from later rules
+    ("C", r"(?<=[AEIOUY])C(?=[EIY])", "SS"),  # C-2
+    ("C", r"(?<=[BDFGHJKLMNPQRSTVWZ])C(?=[EIY])", "S"),  # C-3
+    ("C", r"C(?=[BDFGJKLMNPQRSTVWXZ])", "K"),  # C-7
+    ("L", r"(?:E?AU|O)L[TX]$", "O"),  # V-2, V-5
+    ("AU", r"E?AU[TX]$", "O"),  # V-3, V-4
+    ("AU", r"E?AUL?D$", "O"),  # V-6
+    ("AU", r"E?AU", "O"),  # V-1
+    ("H", r"(?<![PCS])H", ""),  # C-14
+    ("S", r"^(?:SAINTE|STE)-?", "STE-"),  # C-31, C-33
+    ("", r"^(?:SA?INT?|SEI[NM]|CINQ?|ST)(?!E)-?", "ST-"),  # C-30, C-32
+    ("GA", r"GA(?=I?[MN])", "G#"),  # C-11
+    ("M", r"[AE]M(?=[BCDFGHJKLMPQRSTVWXZ])(?!$)", "EN"),  # V-15
+    ("AN", rf"AN(?={_C})", "EN"),  # V-17
+    ("I", rf"(?:AI[MN]|EIN)(?={_C}|$)", "IN"),  # V-18
+    ("AY", r"(?<!G)AY$", "E"),  # V-7
+    ("EUX", r"EUX$", "EU"),  # V-8
+    ("EY", rf"EY(?={_C}|$)", "E"),  # V-9
+    ("Y", r"Y", "I"),  # V-10
+    ("I", r"(?<=[AEIOUY])I(?=[AEIOUY])", "Y"),  # V-11
+    ("ILL", r"(?<=[AEIOUY])ILL", "Y"),  # V-12
+    ("OU", r"OU(?=[AEOU]|I(?!LL))", "W"),  # V-13
+    ("OM", r"OM(?=[BCDFGHJKLMPQRSTVWXZ])", "ON"),  # V-16
+    ("RN", r"B(?:O|U|OU)RNE?$", "BURN"),  # V-19
+    ("IM", rf"(?:^|(?<={_C}))IM(?=[BCDFGHJKLMPQRSTVWXZ])", "IN"),  # V-20
+    ("BV", r"BV", "V"),  # C-1
+    ("C", r"^C(?=[EIY])", "S"),  # C-4
+    ("C", r"^C(?=[OUA])", "K"),  # C-5
+    ("C", r"(?<=[AEIOUY])C$", "K"),  # C-6
+    ("GNI", r"GNI(?=[AEIOUY])", "GN"),  # C-13
+    ("JEA", r"JEA", "JA"),  # C-15
+    ("PH", r"PH", "F"),  # C-18
+    ("QU", r"QU", "K"),  # C-19
+    ("SC", r"^SC(?=[EIY])", "S"),  # C-20
+    ("SC", r"(?<=.)SC(?=[EIY])", "SS"),  # C-21
+    ("SC", r"(?<=.)SC(?=[AOU])", "SK"),  # C-22
+    ("SH", r"SH", "CH"),  # C-23
+    ("TIA", r"TIA$", "SSIA"),  # C-24
+    ("W", r"(?<=[AIOUY])W", ""),  # C-25
+    ("X", r"X[CSZ]", "X"),  # C-26
+    ("Z", rf"(?<=[AEIOUY])Z(?=[AEIOUY])|(?<={_C})Z(?={_C})", "S"),  # C-27
+    ("", rf"(ILS|[CS]H|[MN]P|R[CFKLNSX])$|({_C}){_C}$", r"\1\2"),  # C-29
 )
-"""The published rules, by their numbers there, in the order they apply; doubled letters first and last."""
+"""
+The published rules, by their numbers there, in the order they apply; doubled letters before and after.
+
+The first column is what a name must hold for the rule to apply at all, which spares most expressions.
+"""
+_RULES = tuple((needed, re.compile(sound), letters) for needed, sound, letters in _PUBLISHED)
+_DOUBLED = tuple((re.compile(sound), letters) for sound, letters in _DOUBLED_LETTERS)
 
 
 @lru_cache(maxsize=200_000)
@@ -132,7 +145,18 @@ def fonem(word: str) -> str:
 
     Source: FONEM, Bouchard, Brard & Lavoie (1981), Population 36(6):1085-1103; vectors in the tests.
     """
-    code = "".join(letter for letter in word if "A" <= letter <= "Z")
-    for sound, letters in _FONEM_RULES:
-        code = sound.sub(letters, code)
+    code = _without_doubles(_letters(word))
+    for needed, sound, letters in _RULES:
+        if needed in code:
+            code = sound.sub(letters, code)
+    code = _without_doubles(code)
+    if "#" in code:
+        code = ("MAC" + code[3:] if code.startswith("MA#") else code).replace("G#", "GA")
+    return code
+
+
+def _without_doubles(code: str) -> str:
+    if _DOUBLE.search(code):
+        for sound, letters in _DOUBLED:
+            code = sound.sub(letters, code)
     return code

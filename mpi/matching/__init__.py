@@ -2,7 +2,8 @@
 Matching: two identities -> evidence in bits -> a decision.
 
 Fellegi-Sunter over comparison ladders, with guards that no weight outvotes. Pure: no clock, no
-log, no I/O but reading the model that ships with the package.
+log, no I/O but reading the model that ships with the package, and in `files` and `judging`, which
+read what they are pointed at.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -29,11 +29,13 @@ from mpi.matching.candidates import (
     Indices,
     Keys,
     LeftOut,
+    Part,
     candidates,
+    join,
     pairs_of_blocks,
 )
 from mpi.matching.clusters import AMBIGUITY_MARGIN_BITS, MAX_SET_SIZE, Link, cluster, components
-from mpi.matching.comparisons import COMPARISONS
+from mpi.matching.comparisons import COMPARISONS, POSITION
 from mpi.matching.decision import Decision
 from mpi.matching.guards import FORBIDDING
 from mpi.matching.model import MatchModel
@@ -328,18 +330,40 @@ def adapt(
 _UNLIKELY = 1e-4
 
 
-def _measured_u(model: MatchModel, columns: TraitColumns) -> list[npt.NDArray[np.float64]]:
+def _measured_u(model: MatchModel, columns: TraitColumns) -> list[Bits]:
     """
     By comparison, P(level | strangers), from pairs of these records drawn at random.
 
     In a small table some of those are one person: each pair counts for the probability that it is not.
+    Given names follow sex and year of birth. Where the date agrees so do these, and two strangers share
+    a name several times as often: it is measured on strangers of one sex and year.
     """
     random, size = np.random.default_rng(_SEED), len(columns)
     left = random.integers(0, size, RANDOM_PAIRS)
     right = (left + random.integers(1, size, RANDOM_PAIRS)) % size
+    measured = _u_among(model, columns, left, right)
+    left, right = _of_one_sex_and_year(columns, random)
+    measured[POSITION["given_name"]] = _u_among(model, columns, left, right)[POSITION["given_name"]]
+    return measured
+
+
+def _of_one_sex_and_year(columns: TraitColumns, random: np.random.Generator) -> tuple[Indices, Indices]:
+    """Pairs of records drawn at random among those of one sex and year of birth."""
+    years = np.array([0 if date is None else date.year for date in columns["birth_date"].values])
+    group = join(
+        Part(years[columns["birth_date"].codes], 10_000),
+        Part(columns["sex"].codes, len(columns["sex"].values)),
+    )
+    shuffled = random.permutation(len(columns))
+    order = shuffled[np.argsort(group[shuffled], kind="stable")]
+    alike = np.flatnonzero(group[order[1:]] == group[order[:-1]])
+    drawn = random.permutation(alike)[: RANDOM_PAIRS // 4]  # names in common are no rarity among these
+    return order[drawn], order[drawn + 1]
+
+
+def _u_among(model: MatchModel, columns: TraitColumns, left: Indices, right: Indices) -> list[Bits]:
     levels = levels_of(columns, left, right)
-    patterns = patterns_of(levels)
-    weighed = weigh(model, columns, left, right, levels, patterns)
+    weighed = weigh(model, columns, left, right, levels)
     two_people = 1 - probabilities(model, weighed.bits)
     measured = []
     for at, comparison in enumerate(COMPARISONS):
@@ -356,7 +380,7 @@ def _names_counted(columns: TraitColumns, pairs: Candidates, posterior: Bits) ->
     two = np.column_stack((pairs.left[likely], pairs.right[likely]))
     people = expected_people(len(columns), two, posterior[likely])
     births, useds = columns["birth_name"], columns["used_name"]
-    derived = Derived(columns)
+    derived = Derived.of(columns)
     counts = {
         "family_name": (births.values, np.where(births.codes > 0, births.codes, useds.codes)),
         "given_name": (derived.givens, derived.first_given),

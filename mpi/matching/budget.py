@@ -62,10 +62,10 @@ class ErrorBudget:
         ModelError: a share outside (0, 1], or a limit on tasks without the records that raise them.
     """
 
-    wrong_links: float = 0.0001
+    wrong_links: float = 0.0002
     lost_matches: float = 0.002
     contradicting_matches: float = 0.0005
-    same_domain_factor: float = 0.1
+    same_domain_factor: float = 0.25
     tasks_a_day: float = math.inf
     records_a_day: float = 0.0
 

@@ -5,13 +5,15 @@ A key is a number equal for two records exactly when their parts are equal: no h
 collides. A block that is too large is opened again by the birth date, first given name and sex of
 its records; what is still too large is left out, counted and reported.
 
-Three passes more are for batch only. They are loose: a table of a few thousand records, or a dirty one,
-can afford them, and finds there the pairs whose names or dates were both spoilt; a large table cannot,
-nor can the online index, which would meet every namesake. Each is used whole where it gives few pairs
-a record, and left out, counted and reported otherwise.
+Two passes more are for batch only. They are loose: a table of some thousands of records can afford
+them, and finds there the pairs whose names, or a name and the date, were spoilt; a large table cannot,
+nor can the online index, which would meet everyone born on a day. Each is used whole where it gives few
+pairs a record, and left out, counted and reported otherwise. Both names alone are no such pass: what it
+adds is namesakes of whom nothing else is known, and it lost more than it found.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,12 +23,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from mpi.identity.columns import Codes, TraitColumns
+from mpi.identity.phonetics import soundex2
 from mpi.matching.blocking import _codes, _given_codes_of
 
 MAX_BLOCK = 500
 """Records that are all compared with one another: at most 124,750 pairs."""
 
-LOOSE_PAIRS_PER_RECORD = 10
+LOOSE_PAIRS_PER_RECORD = 5
 """A loose pass that gives more is left out."""
 
 Numbers = npt.NDArray[np.int64]
@@ -104,32 +107,37 @@ def candidates(
         loose: and every pair of the loose passes:
 
             - `date`: the whole birth date;
-            - `names`: a family name and the first given name as written, in either order;
             - `home`: the postal code or the town, with one name by sound.
     """
     parts = _Parts(columns)
     size = len(columns)
     found: list[Numbers] = []
-    capped, left_out = [], []
-    steps = len(_PASSES) + (len(_LOOSE_PASSES) if loose else 0)
-    for done, (name, make) in enumerate(_PASSES.items()):
-        pairs, cap = _pairs(name, make(parts), size, parts.second_key, max_block)
-        found.append(pairs)
-        if cap is not None:
-            capped.append(cap)
-        progress("candidates", done + 1, steps)
-    for done, (name, make) in enumerate(_LOOSE_PASSES.items() if loose else (), start=len(_PASSES)):
-        rows, starts, sizes = _blocks(make(parts))
-        pairs_in_all = int((sizes * (sizes - 1) // 2).sum())
-        if pairs_in_all > LOOSE_PAIRS_PER_RECORD * size:
-            left_out.append(LeftOut(name, pairs_in_all))
-        else:
-            found.append(_within(rows, starts, sizes, size))
-        progress("candidates", done + 1, steps)
+    notes: list[CappedBlocks | LeftOut] = []
+
+    def search(name: str, make: Callable[[_Parts], Keys]) -> tuple[Numbers, CappedBlocks | LeftOut | None]:
+        if name in _LOOSE_PASSES:
+            return _loose_pairs(name, make(parts), size)
+        return _pairs(name, make(parts), size, parts.second_key, max_block)
+
+    passes = {**_PASSES, **_LOOSE_PASSES} if loose else _PASSES
+    parts.prepare()
+    with ThreadPoolExecutor(
+        max_workers=2
+    ) as threads:  # sorting, most of the work, lets go of the interpreter
+        for done, (pairs, note) in enumerate(threads.map(search, passes, passes.values())):
+            found.append(pairs)
+            if note is not None:
+                notes.append(note)
+            progress("candidates", done + 1, len(passes))
     each = np.concatenate(found)
     found.clear()
     each = _distinct(each)
-    return Candidates(each // size, each % size, tuple(capped), tuple(left_out))
+    return Candidates(
+        each // size,
+        each % size,
+        tuple(note for note in notes if isinstance(note, CappedBlocks)),
+        tuple(note for note in notes if isinstance(note, LeftOut)),
+    )
 
 
 def _distinct(numbers: Numbers) -> Numbers:
@@ -163,6 +171,15 @@ def _pairs(
     )
 
 
+def _loose_pairs(name: str, keys: Keys, size: int) -> tuple[Numbers, LeftOut | None]:
+    """All pairs of one key as left * size + right, or none of them."""
+    rows, starts, sizes = _blocks(keys)
+    pairs = int((sizes * (sizes - 1) // 2).sum())
+    if pairs > LOOSE_PAIRS_PER_RECORD * size:
+        return np.zeros(0, dtype=np.int64), LeftOut(name, pairs)
+    return _within(rows, starts, sizes, size), None
+
+
 def pairs_of_blocks(keys: Keys, size: int, max_block: int) -> Numbers:
     """Every pair of records of one key as left * size + right; blocks above the cap give none."""
     rows, starts, sizes = _blocks(keys)
@@ -171,14 +188,24 @@ def pairs_of_blocks(keys: Keys, size: int, max_block: int) -> Numbers:
 
 def _blocks(keys: Keys) -> tuple[Indices, Indices, Indices]:
     """Records by block, and where each block of two records or more starts and how many it has."""
-    order = np.argsort(keys.keys, kind="stable")
-    rows, sorted_keys = keys.rows[order], keys.keys[order]
+    if not len(keys.rows):
+        return keys.rows, keys.rows, keys.rows
+    rows, sorted_keys = _sorted(keys)
     starts = np.flatnonzero(np.concatenate(([True], sorted_keys[1:] != sorted_keys[:-1])))
-    if not len(rows):
-        starts = starts[:0]
     sizes = np.diff(np.append(starts, len(rows)))
     several = sizes > 1
     return rows, starts[several], sizes[several]
+
+
+def _sorted(keys: Keys) -> Keys:
+    """By key, then record. One number holds both, for numbers sort several times faster than positions."""
+    bits = int(keys.rows.max()).bit_length()
+    packed = keys.keys
+    if int(packed.max()) >> (62 - bits):
+        packed = _part(packed).codes.astype(np.int64)
+    packed = (packed << bits) | keys.rows
+    packed.sort()
+    return Keys(packed & ((1 << bits) - 1), packed >> bits)
 
 
 def _members(starts: Indices, sizes: Indices) -> Indices:
@@ -253,6 +280,12 @@ class _Parts:
         self.columns = columns
         self._sounds: dict[str, int] = {}
 
+    def prepare(self) -> None:
+        """Make what several passes need, before they ask for it at once."""
+        for part in (self.families, self.givens, self.dates, self.pairs_of_names, self.first_words):
+            assert part is not None
+        assert self.second_key is not None
+
     @cached_property
     def first_given(self) -> tuple[Codes, tuple[str, ...]]:
         """The first birth given name, or the used one for want of it; 0 is none."""
@@ -267,7 +300,7 @@ class _Parts:
         """Family names by sound."""
         values = self.columns["birth_name"].values
         return self._by_sound(
-            [_codes(name) if name else () for name in values],
+            [_sounds_of(name, _codes) for name in values],
             self.columns["birth_name"].codes,
             self.columns["used_name"].codes,
         )
@@ -276,7 +309,7 @@ class _Parts:
     def givens(self) -> _Listed:
         """First and used given names by sound, numbered as the families are."""
         codes, values = self.first_given
-        sounds = [_given_codes_of(name) if name else () for name in values]
+        sounds = [_sounds_of(name, _given_codes_of) for name in values]
         return self._by_sound(sounds, codes, self.columns["used_given_name"].codes)
 
     def _by_sound(self, sounds: Sequence[tuple[str, ...]], first: Codes, second: Codes) -> _Listed:
@@ -320,11 +353,28 @@ class _Parts:
         )
 
 
+def _sounds_of(name: str, codes: Callable[[str], tuple[str, ...]]) -> tuple[str, ...]:
+    """What a name is found by; of a single word there is one sound, whichever way it is asked for."""
+    if " " in name:
+        return codes(name)
+    sound = soundex2(name)
+    return (sound,) if sound else ()
+
+
 def _listed(listed: Sequence[Sequence[int]], size: int, *columns: Codes) -> _Listed:
     """The numbers of every value a record has, in one or two columns."""
-    counts = np.array([len(each) for each in listed], dtype=np.int64)
-    starts = np.cumsum(counts) - counts
+    counts = np.fromiter(map(len, listed), np.int64, len(listed))
     flat = np.array([number for each in listed for number in each], dtype=np.int64)
+    return _entries(counts, flat, size, *columns)
+
+
+def _entries(counts: Indices, flat: npt.NDArray[Any], size: int, *columns: Codes) -> _Listed:
+    """
+    Args:
+        counts: by value, how many numbers it has.
+        flat: the numbers, value after value.
+    """
+    starts = np.cumsum(counts) - counts
     rows, codes = [], []
     for column in columns:
         times = counts[column]
@@ -404,10 +454,10 @@ def _phones(parts: _Parts) -> Keys:
 
 def several(columns: TraitColumns, field: str) -> _Listed:
     """Each item of a field that holds several, numbered."""
-    ids: dict[str, int] = {}
     column = columns[field]
-    listed = [[ids.setdefault(item, len(ids)) for item in items] for items in column.values]
-    return _listed(listed, len(ids), column.codes)
+    counts = np.fromiter(map(len, column.values), np.int64, len(column.values))
+    flat, distinct = pd.factorize(np.array([item for items in column.values for item in items], dtype=object))
+    return _entries(counts, flat, len(distinct), column.codes)
 
 
 _PASSES: Mapping[str, Callable[[_Parts], Keys]] = {
@@ -432,20 +482,6 @@ def _whole_date(parts: _Parts) -> Keys:
     return Keys(rows, parts.columns["birth_date"].codes[rows].astype(np.int64))
 
 
-def _names_in_either_order(parts: _Parts) -> Keys:
-    birth, used = parts.columns["birth_name"], parts.columns["used_name"]
-    codes, values = parts.first_given
-    ids = {name: at for at, name in enumerate(birth.values)}
-    number = np.array([ids.setdefault(name, len(ids)) for name in values], dtype=np.int64)
-    given = number[codes]
-    families = np.concatenate((birth.codes, used.codes)).astype(np.int64)
-    rows = np.concatenate((np.arange(len(codes)),) * 2)
-    known = (families > 0) & (given[rows] > 0)
-    rows, families = rows[known], families[known]
-    one, other = np.minimum(families, given[rows]), np.maximum(families, given[rows])
-    return Keys(rows, join(Part(one, len(ids)), Part(other, len(ids))))
-
-
 def _home_and_a_name(parts: _Parts) -> Keys:
     columns = parts.columns
     places = [(columns[field].codes, len(columns[field].values)) for field in ("postal_code", "city")]
@@ -461,6 +497,5 @@ def _home_and_a_name(parts: _Parts) -> Keys:
 
 _LOOSE_PASSES: Mapping[str, Callable[[_Parts], Keys]] = {
     "date": _whole_date,
-    "names": _names_in_either_order,
     "home": _home_and_a_name,
 }

@@ -186,8 +186,11 @@ def _table(path: Path) -> _Table:
 
 
 def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UnreadableMessage(path.name, error.strerror or "cannot be read") from None
 
 
 def _digest_of(table: _Table) -> str:
@@ -294,7 +297,8 @@ def _groups(table: _Table, people: _People) -> _Groups:
         distinct = sorted(set(values) - {""})
         # As many groups as records would be identities, not strata.
         few = len(distinct) <= min(_MAX_GROUPS, max(2, len(values) // 2))
-        if not few or (column in TRAIT_NAMES and column not in _TRAITS_WITH_FEW_VALUES):
+        is_trait = column in TRAIT_NAMES or column.endswith(("_id", "_date"))
+        if not few or (is_trait and column not in _TRAITS_WITH_FEW_VALUES):
             unread.append(column)
             continue
         for value in distinct:

@@ -38,9 +38,8 @@ from mpi.matching.clusters import MAX_SET_SIZE, components
 from mpi.matching.comparisons import first_given
 from mpi.matching.decision import Decision
 from mpi.matching.model import MatchModel
-from mpi.matching.patterns import patterns_of
 from mpi.matching.vectors import levels_of
-from mpi.matching.weighing import DECISIONS
+from mpi.matching.weighing import DECISIONS, probabilities
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -102,19 +101,16 @@ def link_table(
         model = model.for_population(len(numbers))
         training = f"the model is used as it is, for {len(numbers)} records"
     with watch.phase("decisions"):
-        scored = _scored(_with_records(pairs, records), model, at, numbers)
+        left, right, scored = _scored(_with_records(pairs, records), model, at, numbers)
         pairs.unpersist()
     with watch.phase("sets"):
-        label, refused = _sets(session, records, model, numbers, names, scored, at, max_set_size)
+        label, refused = _sets(session, records, model, numbers, names, left, right, scored, at, max_set_size)
     with watch.phase("output"):
         entities = batch._entities(names, label)
-        kept = batch._pairs(model, names, scored)
-    counts = dict(
-        zip(DECISIONS, np.bincount(scored.decisions, minlength=len(DECISIONS)).tolist(), strict=True)
-    )
-    counts[Decision.NON_LINK] += candidate_pairs - len(
-        scored.left
-    )  # no guard lifts a pair over the lower threshold
+        kept = batch._pairs(model, names, left, right, scored)
+    counted = np.bincount(scored.decisions, minlength=len(DECISIONS)).tolist()
+    counts = dict(zip(DECISIONS, counted, strict=True))
+    counts[Decision.NON_LINK] += candidate_pairs - len(left)  # what is too light to be written is no link
     report = Report(
         rows=len(numbers),
         entities=len(np.unique(label)),
@@ -388,23 +384,18 @@ def _two_columns(each: pa.RecordBatch) -> tuple[TraitColumns, pa.Array, Indices,
     return _traits(table), domains, at[:pairs], at[pairs:]
 
 
-def _scored(both: "DataFrame", model: MatchModel, at: float | None, numbers: Indices) -> batch._Scored:
+def _scored(
+    both: "DataFrame", model: MatchModel, at: float | None, numbers: Indices
+) -> tuple[Indices, Indices, batch._Scored]:
     """The pairs that are written or join two records, in order, by position of their records."""
     told = both.mapInArrow(
         partial(_score_of, json.dumps(model.to_json()), at),
-        "left long, right long, bits double, probability double, decisions short, joins boolean, apart boolean",
+        "left long, right long, bits double, decisions short, contradicts boolean",
     )
     table = told.toArrow().sort_by([("left", "ascending"), ("right", "ascending")])
-    left, right, bits, probability, decisions, joins, apart = (each.to_numpy() for each in table.columns)
-    return batch._Scored(
-        np.searchsorted(numbers, left).astype(np.int64),
-        np.searchsorted(numbers, right).astype(np.int64),
-        bits,
-        probability,
-        decisions.astype(np.uint8),
-        joins.astype(np.bool_),
-        apart.astype(np.bool_),
-    )
+    left, right, bits, decisions, contradicts = (each.to_numpy() for each in table.columns)
+    scored = batch._Scored(bits, decisions.astype(np.uint8), contradicts.astype(np.bool_))
+    return np.searchsorted(numbers, left), np.searchsorted(numbers, right), scored
 
 
 def _score_of(
@@ -415,21 +406,17 @@ def _score_of(
         columns, domains, left, right = _two_columns(each)
         domain = pd.factorize(domains.to_numpy(zero_copy_only=False))[0]
         levels = levels_of(columns, left, right)
-        scored = batch._score(model, columns, domain, left, right, levels, patterns_of(levels), at=at)
-        kept = np.flatnonzero(
-            (scored.bits >= model.thresholds.lower_bits)
-            | (scored.probability >= LEAST_PROBABILITY)
-            | scored.joins
-        )
+        scored = batch._score(model, columns, domain, left, right, levels, at=at)
+        probability = probabilities(model, scored.bits)
+        least = LEAST_PROBABILITY if at is None else min(at, LEAST_PROBABILITY)
+        kept = np.flatnonzero((scored.bits >= model.thresholds.lower_bits) | (probability >= least))
         yield pa.RecordBatch.from_pydict(
             {
                 "left": each.column("left").take(pa.array(kept)),
                 "right": each.column("right").take(pa.array(kept)),
                 "bits": scored.bits[kept],
-                "probability": scored.probability[kept],
                 "decisions": scored.decisions[kept].astype(np.int16),
-                "joins": scored.joins[kept],
-                "apart": scored.apart[kept],
+                "contradicts": scored.contradicts[kept],
             }
         )
 
@@ -449,6 +436,8 @@ def _sets(
     model: MatchModel,
     numbers: Indices,
     names: batch._Names,
+    left: Indices,
+    right: Indices,
     scored: batch._Scored,
     at: float | None,
     max_set_size: int,
@@ -456,20 +445,21 @@ def _sets(
     """
     By record, the first record of its set, and how many links were refused.
 
-    Joined records whose every two are a pair that nothing holds apart are a set. The driver asks
-    for the traits of the others only, and clusters them as the local engine does.
+    Records whose every two are linked are a set. The driver asks for the traits of the others only, and
+    makes their sets as the local engine does.
     """
     from pyspark.sql import functions as fn
 
     size = len(numbers)
     domains = pd.factorize(names.domains.to_numpy(zero_copy_only=False))[0]
-    left, right = scored.left, scored.right
-    label = components(size, left[scored.joins], right[scored.joins])
+    if at is None:
+        likely = scored.decisions == DECISIONS.index(Decision.LINK)
+    else:
+        likely = probabilities(model, scored.bits) >= at
+    label = components(size, left[likely], right[likely])
     members = np.bincount(label, minlength=size)
-    known = scored.joins | (scored.bits >= model.thresholds.lower_bits)
-    sound = known & ~scored.apart & (label[left] == label[right])
-    at_ease = np.bincount(label[left[sound]], minlength=size) == members * (members - 1) // 2
-    doubtful = (~at_ease | (members > max_set_size))[label]
+    linked = np.bincount(label[left[likely & ~scored.contradicts]], minlength=size)
+    doubtful = ((linked < members * (members - 1) // 2) | (members > max_set_size))[label]
     rows = np.flatnonzero(doubtful)
     if not len(rows):
         return label, 0
@@ -477,8 +467,16 @@ def _sets(
     traits = records.join(fn.broadcast(wanted), _ROW).toArrow().sort_by(_ROW)
     inside = np.flatnonzero(doubtful[left] & doubtful[right])
     place = np.cumsum(doubtful) - 1
-    some = batch._Scored(*(each[inside] for each in scored))
-    some = some._replace(left=place[some.left], right=place[some.right])
-    labels, refused = batch._sets(model, _traits(traits), domains[rows], some, at, max_set_size)
+    some = batch._Scored(scored.bits[inside], scored.decisions[inside], scored.contradicts[inside])
+    labels, refused = batch._sets(
+        model,
+        _traits(traits),
+        domains[rows],
+        place[left[inside]],
+        place[right[inside]],
+        some,
+        max_set_size,
+        at=at,
+    )
     label[rows] = rows[labels]
     return label, refused

@@ -19,9 +19,19 @@ from rapidfuzz.distance import DamerauLevenshtein, JaroWinkler
 from rapidfuzz.process import cpdist
 
 from mpi.identity.columns import Codes, TraitColumns
+from mpi.identity.phonetics import soundex2
 from mpi.identity.traits import Traits
 from mpi.matching.candidates import Indices, Numbers, Part, join
-from mpi.matching.comparisons import COMPARISONS, MISSING_NAME, POSITION, Comparison, name_code
+from mpi.matching.comparisons import (
+    COMPARISONS,
+    MISSING_NAME,
+    POSITION,
+    Comparison,
+    _names_in_use,
+    _part_of,
+    _variants,
+    name_code,
+)
 
 Levels = npt.NDArray[np.uint8]
 """Shape: (pairs, comparisons); 0 is missing."""
@@ -44,7 +54,7 @@ def levels_of(
     Shape: left, right (pairs,); the result (pairs, comparisons), in the order of `COMPARISONS`.
     """
     levels = np.zeros((len(left), len(COMPARISONS)), dtype=np.uint8)
-    derived = Derived(columns)
+    derived = Derived.of(columns)
     for at, comparison in enumerate(COMPARISONS):
         levels[:, at] = _levels(comparison, derived, left, right)
         progress("comparisons", at + 1, len(COMPARISONS))
@@ -118,6 +128,12 @@ class Derived:
     def __init__(self, columns: TraitColumns) -> None:
         self.columns = columns
 
+    @classmethod
+    def of(cls, columns: TraitColumns) -> "Derived":
+        """Those of these columns, made once however many pairs are looked at."""
+        derived: Derived = columns.made.setdefault("derived", cls(columns))
+        return derived
+
     @cached_property
     def givens(self) -> tuple[str, ...]:
         """Every given name that is somebody's first or used one, the missing one first."""
@@ -172,6 +188,58 @@ class Derived:
     def has_words(self) -> Mask:
         """By family name, whether it is of several words."""
         return np.array([" " in name for name in self.columns["birth_name"].values], dtype=np.bool_)
+
+    @cached_property
+    def given_in_use(self) -> Mask:
+        """By given name, whether it is a name in its own right."""
+        in_use = _names_in_use()
+        return np.array([name in in_use for name in self.givens], dtype=np.bool_)
+
+    @cached_property
+    def given_spellings(self) -> Codes:
+        """By given name, the spelling that represents its family, numbered."""
+        _, spelling = _variants()
+        ids: dict[str, int] = {}
+        numbers = [ids.setdefault(spelling.get(name, name), len(ids)) for name in self.givens]
+        return np.array(numbers, dtype=np.int32)
+
+    @cached_property
+    def _standing(self) -> Numbers:
+        """Given names of which one stands for the other, two in one number."""
+        ids = {name: at for at, name in enumerate(self.givens)}
+        stands_for, _ = _variants()
+        two = [
+            (ids[name], ids[other])
+            for name, others in stands_for.items()
+            for other in others
+            if name in ids and other in ids
+        ]
+        found = [min(each) * len(ids) + max(each) for each in two]
+        return np.unique(np.array(found, dtype=np.int64))
+
+    def stands_for(self, left: Codes, right: Codes) -> Mask:
+        """Whether one given name stands for the other."""
+        two = np.minimum(left, right).astype(np.int64) * len(self.givens) + np.maximum(left, right)
+        return np.isin(two, self._standing)
+
+    def given_sounds(self, names: Codes) -> Codes:
+        """By given name, its sound numbered, for these names; 0 is too short to tell, or not asked for."""
+        ids = {"": 0}
+        numbers = np.zeros(len(self.givens), dtype=np.int32)
+        asked = np.unique(names)
+        sounds = [soundex2(_without_spaces(self.givens[name])) for name in asked.tolist()]
+        numbers[asked] = [ids.setdefault(sound if len(sound) > 1 else "", len(ids)) for sound in sounds]
+        return numbers
+
+    @cached_property
+    def listed_as_first(self) -> Codes:
+        """By list of given names, the position of its first five in `givens`; -1 where it is nobody's first."""
+        ids = {name: at for at, name in enumerate(self.givens)}
+        lists = self.columns["given_names"].values
+        found = np.full((len(lists), 5), -1, dtype=np.int32)
+        for at in range(5):
+            found[:, at] = [ids.get(names[at], -1) if len(names) > at else -1 for names in lists]
+        return found
 
     def sounds(self, names: Codes) -> Codes:
         """By family name, its sound numbered, for these names; 0 is none, or not asked for."""
@@ -344,47 +412,59 @@ def _any_family(test: Callable[[Sequence[str], Sequence[str]], Mask]) -> Acceler
 
     def holds(pairs: Pairs) -> Answers:
         which, left, right = pairs.families()
-        values = pairs.derived.columns["birth_name"].values
-        small, great = np.minimum(left, right).astype(np.int64), np.maximum(left, right)
-        at, distinct = pd.factorize(small * len(values) + great)
-        lefts = [values[code] for code in (distinct // len(values)).tolist()]
-        rights = [values[code] for code in (distinct % len(values)).tolist()]
-        passed = test(lefts, rights)[at] if len(at) else np.zeros(0, dtype=np.bool_)
+        passed = _of_texts(test, pairs.derived.columns["birth_name"].values, left, right)
         return _exactly(np.bincount(which[passed], minlength=len(pairs.left)) > 0)
 
     return holds
+
+
+def _of_texts(
+    test: Callable[[Sequence[str], Sequence[str]], Mask], values: Sequence[str], left: Codes, right: Codes
+) -> Mask:
+    """Which pairs of texts pass a symmetric test, asked once for each two."""
+    if not len(left):
+        return np.zeros(0, dtype=np.bool_)
+    small, great = np.minimum(left, right).astype(np.int64), np.maximum(left, right)
+    at, distinct = pd.factorize(small * len(values) + great)
+    lefts = [values[code] for code in (distinct // len(values)).tolist()]
+    rights = [values[code] for code in (distinct % len(values)).tolist()]
+    return test(lefts, rights)[at]
 
 
 def _one_edit(left: Sequence[str], right: Sequence[str]) -> Mask:
     edits = cpdist(
         left, right, scorer=DamerauLevenshtein.distance, score_cutoff=1, dtype=np.int32, workers=-1
     )
-    long_enough = np.array(
-        [len(a) > 2 and len(b) > 2 for a, b in zip(left, right, strict=True)], dtype=np.bool_
-    )
+    long_enough = np.minimum(_lengths(left), _lengths(right)) >= 3
     found: Mask = long_enough & (edits <= 1)
     return found
 
 
-def _jaro_winkler(left: Sequence[str], right: Sequence[str]) -> Mask:
+def _jaro_winkler(left: Sequence[str], right: Sequence[str], bound: float = 0.92) -> Mask:
     first, second = map(min, left, right), map(max, left, right)  # greedy matching may depend on the order
     near = cpdist(
         list(first),
         list(second),
         scorer=JaroWinkler.similarity,
-        score_cutoff=0.92,
+        score_cutoff=bound,
         dtype=np.float64,
         workers=-1,
     )
-    found: Mask = near >= 0.92
+    found: Mask = near >= bound
     return found
 
 
-def _part_of(pairs: Pairs) -> Answers:
+def _family_part_of(pairs: Pairs) -> Answers:
     """Nothing is a part of a name, or holds one, without a space in either."""
     which, left, right = pairs.families()
     words = pairs.derived.has_words[left] | pairs.derived.has_words[right]
-    return _perhaps(np.bincount(which[words], minlength=len(pairs.left)) > 0)
+    values = pairs.derived.columns["birth_name"].values
+    passed = _of_texts(_each(_part_of), values, left[words], right[words])
+    return _exactly(np.bincount(which[words][passed], minlength=len(pairs.left)) > 0)
+
+
+def _each(test: Callable[[str, str], bool]) -> Callable[[Sequence[str], Sequence[str]], Mask]:
+    return lambda lefts, rights: np.fromiter(map(test, lefts, rights), np.bool_, len(lefts))
 
 
 def _phonetic(pairs: Pairs) -> Answers:
@@ -400,22 +480,50 @@ def _two_women(pairs: Pairs) -> Answers:
     return _exactly(woman[left] & woman[right])
 
 
-def _on_first_given(level_name: str) -> Accelerator:
-    """A level that looks at the first given names alone, asked once for each two of them."""
-    comparison = COMPARISONS[POSITION["given_name"]]
-    level = comparison.levels[comparison.level_names.index(level_name) - 1]
+def _given_variant(pairs: Pairs) -> Answers:
+    left, right = pairs.of(pairs.derived.first_given)
+    spellings, in_use = pairs.derived.given_spellings, pairs.derived.given_in_use
+    stands_for = pairs.derived.stands_for(left, right)
+    return _exactly((spellings[left] == spellings[right]) | (stands_for & ~(in_use[left] & in_use[right])))
 
-    def holds(pairs: Pairs) -> Answers:
-        givens = pairs.derived.givens
-        left, right = pairs.of(pairs.derived.first_given)
-        small, great = np.minimum(left, right).astype(np.int64), np.maximum(left, right)
-        at, distinct = pd.factorize(small * len(givens) + great)
-        alone = {code: Traits(given_names=(givens[code],)) for code in np.unique((small, great)).tolist()}
-        asked = zip((distinct // len(givens)).tolist(), (distinct % len(givens)).tolist(), strict=True)
-        answers = np.array([level.holds(alone[a], alone[b]) for a, b in asked], dtype=np.bool_)
-        return _exactly(answers[at])
 
-    return holds
+def _given_near_other_name(pairs: Pairs) -> Answers:
+    left, right = pairs.of(pairs.derived.first_given)
+    in_use = np.flatnonzero(pairs.derived.given_in_use[left] & pairs.derived.given_in_use[right])
+    found = np.zeros(len(left), dtype=np.bool_)
+    left, right = left[in_use], right[in_use]
+    near = _of_texts(_near, pairs.derived.givens, left, right)
+    found[in_use] = near | pairs.derived.stands_for(left, right)
+    return _exactly(found)
+
+
+def _given_near(pairs: Pairs) -> Answers:
+    return _exactly(_of_texts(_near, pairs.derived.givens, *pairs.of(pairs.derived.first_given)))
+
+
+def _near(left: Sequence[str], right: Sequence[str]) -> Mask:
+    near: Mask = _one_edit(left, right) | _jaro_winkler(left, right, 0.9)
+    return near
+
+
+def _given_alike(pairs: Pairs) -> Answers:
+    left, right = pairs.of(pairs.derived.first_given)
+    sounds = pairs.derived.given_sounds(np.concatenate((left, right)))
+    one_sound = (sounds[left] == sounds[right]) & (sounds[left] > 0)
+    return _exactly(one_sound | _of_texts(_two_edits, pairs.derived.givens, left, right))
+
+
+def _two_edits(left: Sequence[str], right: Sequence[str]) -> Mask:
+    edits = cpdist(
+        left, right, scorer=DamerauLevenshtein.distance, score_cutoff=2, dtype=np.int32, workers=-1
+    )
+    long_enough = np.minimum(_lengths(left), _lengths(right)) >= 5
+    found: Mask = long_enough & (edits <= 2)
+    return found
+
+
+def _lengths(texts: Sequence[str]) -> npt.NDArray[np.int64]:
+    return np.fromiter(map(len, texts), np.int64, len(texts))
 
 
 def _in_common(field: str) -> Accelerator:
@@ -455,8 +563,16 @@ def _given_joined(pairs: Pairs) -> Answers:
 
 
 def _in_list(pairs: Pairs) -> Answers:
-    left, right = pairs.of(pairs.derived.all_given)
-    return _asked_of_givens("in_list", pairs, (left > 1) | (right > 1))
+    counts, first = pairs.of(pairs.derived.all_given), pairs.of(pairs.derived.first_given)
+    lists, useds = pairs.codes("given_names"), pairs.codes("used_given_name")
+    found = (useds[0] == useds[1]) & (useds[0] > 0)
+    for name, listed, used in ((first[0], lists[1], useds[1]), (first[1], lists[0], useds[0])):
+        found |= used == name
+        for column in pairs.derived.listed_as_first.T:
+            found |= column[listed] == name
+    found &= (counts[0] > 1) | (counts[1] > 1)
+    beyond = np.maximum(counts[0], counts[1]) > pairs.derived.listed_as_first.shape[1]
+    return np.where(beyond & ~found, UNKNOWN, _exactly(found))
 
 
 def _partial(pairs: Pairs) -> Answers:
@@ -508,9 +624,39 @@ def _year_off(pairs: Pairs) -> Answers:
     return _exactly(same_day & np.isin(np.abs(left[0] - right[0]), (1, 100)))
 
 
-def _one_part_differs(pairs: Pairs) -> Answers:
+def _date_transposed(pairs: Pairs) -> Answers:
+    some, left, right = _dates_but_for_one_part(pairs)
+    differ = left != right
+    swapped = (left[:-1] == right[1:]) & (left[1:] == right[:-1]) & differ[:-1] & differ[1:]
+    return _exactly(_scattered(some, swapped.any(axis=0) & (differ.sum(axis=0) == 2), len(pairs.left)))
+
+
+def _date_one_digit(pairs: Pairs) -> Answers:
+    some, left, right = _dates_but_for_one_part(pairs)
+    return _exactly(_scattered(some, (left != right).sum(axis=0) == 1, len(pairs.left)))
+
+
+def _dates_but_for_one_part(pairs: Pairs) -> tuple[Indices, Numbers, Numbers]:
+    """Which pairs of whole dates differ in one part only, and the digits of both. Shape: (8, some)."""
     left, right, whole = pairs.dates
-    return _perhaps(whole & ((left != right).sum(axis=0) == 1))
+    some = np.flatnonzero(whole & ((left != right).sum(axis=0) == 1))
+    return some, _digits(left[:, some]), _digits(right[:, some])
+
+
+def _digits(dates: Numbers) -> Numbers:
+    year, month, day = dates
+    return (
+        np.array(
+            [year // 1000, year // 100, year // 10, year, month // 10, month, day // 10, day], dtype=np.int64
+        )
+        % 10
+    )
+
+
+def _scattered(some: Indices, holds: Mask, size: int) -> Mask:
+    out = np.zeros(size, dtype=np.bool_)
+    out[some] = holds
+    return out
 
 
 def _two_of_three(pairs: Pairs) -> Answers:
@@ -571,7 +717,7 @@ ACCELERATORS: Mapping[tuple[str, str], Accelerator] = {
         pairs.family_in_common & pairs.either("family_damaged")
     ),
     ("family_name", "order_swapped"): lambda pairs: _perhaps(pairs.may_be_swapped),
-    ("family_name", "part_of"): _part_of,
+    ("family_name", "part_of"): _family_part_of,
     ("family_name", "one_edit"): _any_family(_one_edit),
     ("family_name", "jaro_winkler"): _any_family(_jaro_winkler),
     ("family_name", "phonetic"): _phonetic,
@@ -588,10 +734,10 @@ ACCELERATORS: Mapping[tuple[str, str], Accelerator] = {
     ),
     ("given_name", "in_list"): _in_list,
     ("given_name", "partial"): _partial,
-    **{
-        ("given_name", name): _on_first_given(name)
-        for name in ("variant", "near_other_name", "near", "alike")
-    },
+    ("given_name", "variant"): _given_variant,
+    ("given_name", "near_other_name"): _given_near_other_name,
+    ("given_name", "near"): _given_near,
+    ("given_name", "alike"): _given_alike,
     ("birth_date", MISSING_NAME): _missing("birth_date"),
     ("birth_date", "exact_default"): lambda pairs: _exactly(
         _date_exact(pairs) & pairs.either("birth_date_default")
@@ -604,8 +750,8 @@ ACCELERATORS: Mapping[tuple[str, str], Accelerator] = {
     ("birth_date", "day_month_swap"): _day_month_swap,
     ("birth_date", "default_same_year"): _default_same_year,
     ("birth_date", "year_off"): _year_off,
-    ("birth_date", "transposed"): _one_part_differs,
-    ("birth_date", "one_digit"): _one_part_differs,
+    ("birth_date", "transposed"): _date_transposed,
+    ("birth_date", "one_digit"): _date_one_digit,
     ("birth_date", "two_of_three"): _two_of_three,
     ("sex", MISSING_NAME): _missing("sex"),
     ("sex", "same"): _same("sex"),

@@ -112,7 +112,7 @@ def _rarity_bits(
     """What the values agreed on add: `rarity.rarity`, on codes."""
     table = model.frequencies[trait]
     agreed = np.flatnonzero(np.isin(levels[:, POSITION[trait]], list(AGREED[trait][0])))
-    derived = Derived(columns)
+    derived = Derived.of(columns)
     pairs = Pairs(derived, left[agreed], right[agreed])
     bits = np.zeros(len(left))
     if trait == "given_name":
@@ -152,7 +152,7 @@ def guards_of(
     Args:
         asked: the pairs to ask about; all by default. The others have none.
     """
-    ordinary = _are_ordinary(Pairs(Derived(columns), left, right))
+    ordinary = _are_ordinary(Pairs(Derived.of(columns), left, right))
     guards = np.zeros(len(left), dtype=np.uint32)
     nobody = Traits()
     by_pattern = np.zeros(len(patterns.vectors), dtype=np.uint32)
