@@ -19,10 +19,11 @@ $(READY): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed") if sys.version_info < (3, 11) else None'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
-	@$(BIN)/uv sync --frozen --inexact --all-extras --quiet
+	@$(BIN)/uv sync --frozen --inexact --extra postgres --quiet
 	@touch $(READY)
 
 peers: $(READY) ## Install what the tests talk to: PostgreSQL, Node.js clients (Debian packages where allowed)
+	@$(BIN)/uv sync --frozen --inexact --extra postgres --group bench --quiet
 	@tests/install-peers
 
 run: $(READY) ## The main job on a synthetic federation, then serve it (http://127.0.0.1:8080)
@@ -34,7 +35,8 @@ demo: $(READY) ## The same, to the summary only
 test: peers ## The whole suite but the long ones
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not long and not benchmark"
 
-test-all: peers ## Every test, the long ones too
+test-all: peers ## Every test, the long ones too (Spark, Splink)
+	@$(BIN)/uv sync --frozen --inexact --all-extras --group bench --quiet
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not benchmark"
 
 check: $(READY) ## Format, lint and types
@@ -46,7 +48,8 @@ format: $(READY) ## Rewrite the code in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: peers ## Measure; appends to docs/benchmarks/history.jsonl (about 20 minutes)
+bench: peers ## Measure; appends to docs/benchmarks/history.jsonl (an hour with a million records)
+	@$(BIN)/uv sync --frozen --inexact --all-extras --group bench --quiet
 	$(BIN)/python -m pytest -m benchmark -s --no-header -p no:randomly tests/benchmarks
 
 model: $(READY) ## Estimate the default match model again from synthetic data

@@ -8,9 +8,11 @@ depends on two columns is said again here: `TraitColumns.of_table`. Row by row t
 `normalise(demographics_from_mapping(row))`; a property test holds the two together.
 """
 
+import dataclasses
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -90,7 +92,7 @@ class TraitColumns:
     size: int
     columns: Mapping[str, Column]
     bad: tuple[BadValues, ...] = ()
-    made: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    made: dict[str, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return self.size
@@ -132,7 +134,10 @@ class TraitColumns:
         """
         if on_bad not in ("refuse", "missing"):
             raise ValueError("on_bad: expected refuse or missing")
-        read = {name: _read(name, _cells(table, name)) for name in _trait_columns(table)}
+        traits = _trait_columns(table)
+        with ThreadPoolExecutor(max_workers=2) as threads:  # encoding lets go of the interpreter
+            cells = threads.map(lambda name: _cells(table, name), traits)
+            read = {name: _read(name, each) for name, each in zip(traits, cells, strict=True)}
         bad = tuple(stated.bad for stated in read.values() if stated.bad is not None)
         if bad and on_bad == "refuse":
             first = bad[0]
@@ -237,11 +242,8 @@ def _read(trait: str, cells: _Cells) -> _Stated:
         field: [missing] * (len(raw) + 1)
         for field, missing in zip(reading.fields, reading.missing, strict=True)
     }
-    if reading.keep is not None:
-        keep = reading.keep
-        said[reading.fields[0]][1:] = [
-            keep(text) if ok else None for text, ok in zip(raw, clean.tolist(), strict=True)
-        ]
+    if reading.keep is not None and cells.texts is not None:
+        said[reading.fields[0]][1:] = _kept(reading.keep, cells.texts, raw, clean)
     problems: dict[int, str] = {}
     for at in np.flatnonzero(~clean).tolist():
         try:
@@ -251,6 +253,17 @@ def _read(trait: str, cells: _Cells) -> _Stated:
         for field, value in zip(reading.fields, says, strict=True):
             said[field][at + 1] = value
     return _Stated(cells.codes + np.int32(1), said, _bad(trait, cells.codes, problems))
+
+
+def _kept(keep: Callable[[str], Any], texts: pa.Array, raw: list[Any], clean: Mask) -> list[Any]:
+    """The main field of texts in normal form; what stands for the others is of no account."""
+    if keep is _itself:
+        return raw
+    if keep is _folded:
+        return _upper(pc.replace_substring_regex(texts, "[-']", " "))
+    if keep is _words:
+        keep, raw = _spaced_words, _upper(texts)
+    return [keep(text) if ok else None for text, ok in zip(raw, clean.tolist(), strict=True)]
 
 
 def _bad(trait: str, codes: Codes, problems: Mapping[int, str]) -> BadValues | None:
@@ -298,9 +311,8 @@ def _is_sound_ins(texts: pa.Array) -> Mask:
 
 
 _ACCENTED = "ÀÂÄÇÉÈÊËÎÏÔÖÙÛÜŸàâäçéèêëîïôöùûüÿ"
-_PLAIN_LETTERS = str.maketrans(
-    {letter: unidecode(letter).upper() for letter in _ACCENTED} | {"-": " ", "'": " "}
-)
+_PLAIN_LETTERS_ALONE = str.maketrans({letter: unidecode(letter).upper() for letter in _ACCENTED})
+_PLAIN_LETTERS = _PLAIN_LETTERS_ALONE | str.maketrans("-'", "  ")
 _WORD = f"[A-Za-z{_ACCENTED}]+"
 _FIRST_WORDS_OF_NEWBORNS = (
     "BEBE", "BB", "NN", "NNE", "NOUVEAU", "NOUVEAUNE", "ENFANT", "FILLE", "GARCON", "FILS", "JUMEAU", "JUMELLE",
@@ -377,6 +389,21 @@ def _folded(text: str) -> str:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple([_folded(word) for word in text.split(" ")])
+
+
+def _upper(texts: pa.Array) -> list[str]:
+    """Texts of French letters in plain capitals: of most of them, which bear no accent, all at once."""
+    plain: list[str] = pc.ascii_upper(texts).to_pylist()
+    for at in np.flatnonzero(~_numpy(pc.string_is_ascii(texts))).tolist():
+        plain[at] = plain[at].translate(_PLAIN_LETTERS_ALONE).upper()
+    return plain
+
+
+def _spaced_words(capitals: str) -> tuple[str, ...]:
+    words = capitals.split(" ")
+    if "-" in capitals or "'" in capitals:
+        words = [word.replace("-", " ").replace("'", " ") for word in words]
+    return tuple(words)
 
 
 def _phones(text: str) -> tuple[str, ...]:
@@ -488,7 +515,9 @@ class _Vocabulary:
     def codes_of(self, values: Sequence[Hashable]) -> Codes:
         """The position of each value, a new one at the end."""
         ids = self._ids
-        return np.fromiter((ids.setdefault(value, len(ids)) for value in values), np.int32, len(values))
+        new = [value for value in dict.fromkeys(values) if value not in ids]
+        ids.update(zip(new, range(len(ids), len(ids) + len(new)), strict=True))
+        return np.fromiter(map(ids.__getitem__, values), np.int32, len(values))
 
     def values(self) -> tuple[Any, ...]:
         return tuple(self._ids)

@@ -63,7 +63,7 @@ FEWEST_TO_TRAIN = 500
 """Records below which there is too little to learn from, and the model stays as it is."""
 FEWEST_TO_COUNT_NAMES = 1000
 """Records below which how common names are is the model's to say."""
-RANDOM_PAIRS = 200_000
+RANDOM_PAIRS = 100_000
 """Drawn to learn how often two people agree by chance."""
 U_HELD_BY = 5.0
 """Pairs seen at a level that the model's u counts for: what is too rare to be seen stays as rare as it was."""

@@ -31,6 +31,8 @@ MAX_BLOCK = 500
 
 LOOSE_PAIRS_PER_RECORD = 5
 """A loose pass that gives more is left out."""
+LARGEST_LOOSE = 400_000
+"""Records above which they all are, without counting: everyone born on a day is more than that."""
 
 Numbers = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.int64]
@@ -53,7 +55,7 @@ class CappedBlocks(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """A loose pass that gave too many pairs, and how many those are."""
+    """A loose pass that gave too many pairs, and how many those are; 0 where they were not counted."""
 
     name: str
     pairs: int
@@ -119,7 +121,9 @@ def candidates(
             return _loose_pairs(name, make(parts), size)
         return _pairs(name, make(parts), size, parts.second_key, max_block)
 
-    passes = {**_PASSES, **_LOOSE_PASSES} if loose else _PASSES
+    passes = {**_PASSES, **_LOOSE_PASSES} if loose and size <= LARGEST_LOOSE else _PASSES
+    if loose and size > LARGEST_LOOSE:
+        notes.extend(LeftOut(name, 0) for name in _LOOSE_PASSES)
     parts.prepare()
     with ThreadPoolExecutor(
         max_workers=2
@@ -198,13 +202,14 @@ def _blocks(keys: Keys) -> tuple[Indices, Indices, Indices]:
 
 
 def _sorted(keys: Keys) -> Keys:
-    """By key, then record. One number holds both, for numbers sort several times faster than positions."""
+    """By key, then record, each once. One number holds both, for numbers sort several times faster than positions."""
     bits = int(keys.rows.max()).bit_length()
     packed = keys.keys
     if int(packed.max()) >> (62 - bits):
         packed = _part(packed).codes.astype(np.int64)
     packed = (packed << bits) | keys.rows
     packed.sort()
+    packed = packed[np.concatenate(([True], packed[1:] != packed[:-1]))]  # two names of one sound are one key
     return Keys(packed & ((1 << bits) - 1), packed >> bits)
 
 

@@ -236,16 +236,20 @@ class Derived:
         """By list of given names, the position of its first five in `givens`; -1 where it is nobody's first."""
         ids = {name: at for at, name in enumerate(self.givens)}
         lists = self.columns["given_names"].values
+        counts = np.minimum(np.fromiter(map(len, lists), np.int64, len(lists)), 5)
         found = np.full((len(lists), 5), -1, dtype=np.int32)
-        for at in range(5):
-            found[:, at] = [ids.get(names[at], -1) if len(names) > at else -1 for names in lists]
+        found[np.arange(5) < counts[:, None]] = [ids.get(name, -1) for names in lists for name in names[:5]]
         return found
 
+    @cached_property
+    def _sounds(self) -> tuple[dict[str, int], Codes]:
+        return {"": 0}, np.full(len(self.columns["birth_name"].values), -1, dtype=np.int32)
+
     def sounds(self, names: Codes) -> Codes:
-        """By family name, its sound numbered, for these names; 0 is none, or not asked for."""
-        ids, values = {"": 0}, self.columns["birth_name"].values
-        numbers = np.zeros(len(values), dtype=np.int32)
-        asked = np.unique(names)
+        """By family name, its sound numbered, for these names at least; 0 is none."""
+        ids, numbers = self._sounds
+        values = self.columns["birth_name"].values
+        asked = np.unique(names[numbers[names] < 0])
         numbers[asked] = [ids.setdefault(name_code(values[name]), len(ids)) for name in asked.tolist()]
         return numbers
 
@@ -275,14 +279,15 @@ class Derived:
         prefixes = [ids.setdefault(code[:2] if len(code) >= 2 else "", len(ids)) for code in column.values]
         return np.array(prefixes, dtype=np.int32)[column.codes]
 
-    def items(self, field: str) -> npt.NDArray[np.int64]:
-        """By distinct value of a field that holds several: its items, numbered from 1; 0 after the last."""
-        values = self.columns[field].values
-        ids: dict[str, int] = {}
-        items = np.zeros((len(values), max(map(len, values))), dtype=np.int64)
-        for at in range(items.shape[1]):
-            items[:, at] = [ids.setdefault(v[at], len(ids) + 1) if len(v) > at else 0 for v in values]
-        return items
+    @cached_property
+    def phones(self) -> Numbers:
+        """By distinct value, its phones numbered from 1; 0 after the last."""
+        return _items(self.columns["phones"].values)
+
+    @cached_property
+    def emails(self) -> Numbers:
+        """By distinct value, its mailboxes numbered from 1; 0 after the last."""
+        return _items(self.columns["emails"].values)
 
     @cached_property
     def bears_ins_out(self) -> Mask:
@@ -299,6 +304,15 @@ class Derived:
         same_place = (departments[place.codes] == digits[ins.codes, 5:7]).all(axis=1) | (place.codes == 0)
         borne_out: Mask = same_sex & (year > 0) & same_year & same_month & same_place
         return borne_out
+
+
+def _items(values: Sequence[Sequence[str]]) -> Numbers:
+    counts = np.fromiter(map(len, values), np.int64, len(values))
+    items = np.zeros((len(values), int(counts.max())), dtype=np.int64)
+    there = np.arange(items.shape[1]) < counts[:, None]
+    flat = np.array([item for each in values for item in each], dtype=object)
+    items[there] = pd.factorize(flat)[0] + 1
+    return items
 
 
 def _without_spaces(name: str) -> str:
@@ -433,7 +447,12 @@ def _of_texts(
 
 def _one_edit(left: Sequence[str], right: Sequence[str]) -> Mask:
     edits = cpdist(
-        left, right, scorer=DamerauLevenshtein.distance, score_cutoff=1, dtype=np.int32, workers=-1
+        left,
+        right,
+        scorer=DamerauLevenshtein.distance,
+        score_cutoff=1,
+        dtype=np.int32,
+        workers=_workers(left),
     )
     long_enough = np.minimum(_lengths(left), _lengths(right)) >= 3
     found: Mask = long_enough & (edits <= 1)
@@ -448,7 +467,7 @@ def _jaro_winkler(left: Sequence[str], right: Sequence[str], bound: float = 0.92
         scorer=JaroWinkler.similarity,
         score_cutoff=bound,
         dtype=np.float64,
-        workers=-1,
+        workers=_workers(left),
     )
     found: Mask = near >= bound
     return found
@@ -515,11 +534,21 @@ def _given_alike(pairs: Pairs) -> Answers:
 
 def _two_edits(left: Sequence[str], right: Sequence[str]) -> Mask:
     edits = cpdist(
-        left, right, scorer=DamerauLevenshtein.distance, score_cutoff=2, dtype=np.int32, workers=-1
+        left,
+        right,
+        scorer=DamerauLevenshtein.distance,
+        score_cutoff=2,
+        dtype=np.int32,
+        workers=_workers(left),
     )
     long_enough = np.minimum(_lengths(left), _lengths(right)) >= 5
     found: Mask = long_enough & (edits <= 2)
     return found
+
+
+def _workers(texts: Sequence[str]) -> int:
+    """Starting threads takes longer than comparing a few texts."""
+    return -1 if len(texts) > 10_000 else 1
 
 
 def _lengths(texts: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -528,7 +557,7 @@ def _lengths(texts: Sequence[str]) -> npt.NDArray[np.int64]:
 
 def _in_common(field: str) -> Accelerator:
     def in_common(pairs: Pairs) -> Answers:
-        items = pairs.derived.items(field)
+        items = getattr(pairs.derived, field)
         left, right = (items[codes] for codes in pairs.codes(field))
         found = np.zeros(len(left), dtype=np.bool_)
         for mine in left.T:

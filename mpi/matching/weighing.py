@@ -16,7 +16,7 @@ from mpi.matching.isotonic import IsotonicCalibration
 from mpi.matching.model import MatchModel
 from mpi.matching.online import _DISAGREEMENT_BITS
 from mpi.matching.patterns import Patterns, patterns_of
-from mpi.matching.rarity import AGREED
+from mpi.matching.rarity import AGREED, MOST_BITS, Frequencies
 from mpi.matching.vectors import Derived, Levels, Pairs
 
 Bits = npt.NDArray[np.float64]
@@ -116,11 +116,11 @@ def _rarity_bits(
     pairs = Pairs(derived, left[agreed], right[agreed])
     bits = np.zeros(len(left))
     if trait == "given_name":
-        by_name = np.array([table.rarity(name).bits for name in derived.givens])
+        by_name = _rarity_of(table, derived.givens)
         first = pairs.of(derived.first_given)
         bits[agreed] = np.minimum(by_name[first[0]], by_name[first[1]])
         return bits
-    by_name = np.array([table.rarity(name).bits for name in columns["birth_name"].values])
+    by_name = _rarity_of(table, columns["birth_name"].values)
     births, useds = pairs.codes("birth_name"), pairs.codes("used_name")
     least = np.full(len(agreed), np.inf)
     for a in (births[0], useds[0]):
@@ -128,6 +128,14 @@ def _rarity_bits(
             least = np.where((a == b) & (a > 0), np.minimum(least, by_name[a]), least)
     by_birth = np.isin(levels[agreed, POSITION["family_name"]], list(_BIRTH_NAME))
     bits[agreed] = np.where(by_birth, by_name[births[0]], least)
+    return bits
+
+
+def _rarity_of(table: Frequencies, names: Sequence[str]) -> Bits:
+    """`Frequencies.rarity` of each name; most of them are too rare to be in the table."""
+    bits = np.full(len(names), MOST_BITS)
+    known = [at for at, name in enumerate(names) if name in table.shares]
+    bits[known] = [table.rarity(names[at]).bits for at in known]
     return bits
 
 

@@ -85,7 +85,16 @@ def fill(store, kind, traits, keys):
     if kind == "sqlite":
         when = "2026-01-01 00:00:00.000000"
     rows = (
-        (at + 1, "D", str(at), f"e{at}", tokens.getrandbits(63), when, json.dumps(each.to_json(), default=str), "{}")
+        (
+            at + 1,
+            "D",
+            str(at),
+            f"e{at}",
+            tokens.getrandbits(63),
+            when,
+            json.dumps(each.to_json(), default=str),
+            "{}",
+        )
         for at, each in enumerate(traits)
     )
     links = sorted((key, at + 1) for at, found in enumerate(keys) for key in found)
@@ -94,8 +103,15 @@ def fill(store, kind, traits, keys):
         if kind == "sqlite":
             driver = connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)
+            dropped = driver.execute(
+                "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'blocking_key' AND sql <> ''"
+            ).fetchall()
+            for name, _ in dropped:
+                driver.execute(f"DROP INDEX {name}")
             driver.executemany(RECORD, rows)
             driver.executemany("INSERT INTO blocking_key VALUES (?, ?)", links)
+            for _, sql in dropped:
+                driver.execute(sql)
             driver.commit()
             driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             driver.execute("ANALYZE")
@@ -118,7 +134,9 @@ def copy(cursor, statement, rows):
     buffer = io.StringIO()
     with cursor.copy(statement) as sink:
         for row in rows:
-            cells = (str(cell).replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n") for cell in row)
+            cells = (
+                str(cell).replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n") for cell in row
+            )
             buffer.write("\t".join(cells) + "\n")
             if buffer.tell() > 1 << 20:
                 sink.write(buffer.getvalue())

@@ -71,7 +71,9 @@ def main():
     levels = levels_of(columns, found.left, found.right)
     judging, truth = tables(asked.judging_persons, seed=DEVELOPMENT_SEED, profile=JUDGING, processes=2)
     bare = without_ins(judging)
-    print("| variant | best F1, with INS | without | P, R with INS | ECE | true pairs kept at precision .9995 |")
+    print(
+        "| variant | best F1, with INS | without | P, R with INS | ECE | true pairs kept at precision .9995 |"
+    )
     print("|---|---|---|---|---|---|")
     for name, model in variants(base, levels, len(rows), names_in_france()).items():
         model = with_national_id(model).for_population(len(judging))

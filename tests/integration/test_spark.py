@@ -107,6 +107,12 @@ def test_the_sets_of_an_index_are_those_of_the_local_engine(session):
 def test_large_blocks_are_opened_skipped_and_counted_alike():
     plain = ("record_id", "domain", "birth_name", "birth_date", "sex", "postal_code")
     rows = [{name: row[name] for name in plain if name in row} | {"given_names": "ANNE"} for row in ROWS]
+    nobody_else = {
+        "domain": "",
+        "given_names": "ANNE",
+        "birth_date": "1951-05-09",
+    }  # one block, opened by sex
+    rows += [nobody_else | {"record_id": f"{sex}{at}", "sex": sex} for sex in "FM" for at in range(4)]
     expected = link(table_of(rows), train=False, max_block=4)
 
     told = link_table(table_of(rows).to_pandas(), max_block=4)

@@ -60,6 +60,13 @@ RARE = [
     {"birth_name": "KIM", "given_names": "JEAN", "multiple_birth": "Y", "birth_order": "1", "email": "c@d.fr"},
     {"birth_name": "KIM", "given_names": "JEAN", "multiple_birth": "Y", "birth_order": "2", "email": "a@b.fr"},
     {"birth_name": "KIM", "given_names": "PAUL", "multiple_birth": "Y", "birth_order": "1"},
+    {"birth_name": "NG", "given_names": "LE", "birth_date": "1963-02-11", "mother_birth_name": "LI"},
+    {"birth_name": "NGO", "given_names": "LEO", "birth_date": "1963-01-21", "mother_birth_name": "LIU"},
+    {"birth_name": "LEO", "given_names": "NGA", "address": "9B", "city": "RENNES", "national_id": "7B"},
+    {"birth_name": "LE", "given_names": "NG", "address": "9BC", "city": "RENNES", "national_id": "7BC"},
+    {"birth_name": "PAUL", "given_names": "KI", "address": "12 RUE DE PARIS BIS", "city": "RENNES"},
+    {"birth_name": "ROUSSEL", "used_name": "DELORMAND", "given_names": "ANNICK", "address": "112 RUE DE PARME"},
+    {"birth_name": "ROUSSEAUX", "used_name": "DELORMAIS", "given_names": "ANNABELLE", "city": "RENNES"},
 ]  # fmt: skip
 """Who shows the levels that a small federation does not, beside one another."""
 
@@ -123,7 +130,7 @@ def test_every_level_in_sql_is_that_of_the_ladder(every_pair, vectors, at):
 def test_the_match_weight_of_splink_is_the_weight_against_strangers(every_pair, vectors):
     expected = [MODEL.against_strangers(tuple(vector)) for vector in vectors.tolist()]
 
-    assert len(every_pair) > 70_000
+    assert len(every_pair) > 80_000
     assert np.allclose(expected, every_pair["match_weight"], rtol=0, atol=1e-6)
 
 
