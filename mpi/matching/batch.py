@@ -64,7 +64,8 @@ FEWEST_TO_TRAIN = 500
 FEWEST_TO_COUNT_NAMES = 1000
 """Records below which how common names are is the model's to say."""
 RANDOM_PAIRS = 100_000
-"""Drawn to learn how often two people agree by chance."""
+"""Drawn to learn how often two people agree by chance; of a small table, so many times its records."""
+RANDOM_PAIRS_PER_RECORD = 20
 U_HELD_BY = 5.0
 """Pairs seen at a level that the model's u counts for: what is too rare to be seen stays as rare as it was."""
 LEAST_PROBABILITY = 0.005
@@ -339,15 +340,18 @@ def _measured_u(model: MatchModel, columns: TraitColumns) -> list[Bits]:
     a name several times as often: it is measured on strangers of one sex and year.
     """
     random, size = np.random.default_rng(_SEED), len(columns)
-    left = random.integers(0, size, RANDOM_PAIRS)
-    right = (left + random.integers(1, size, RANDOM_PAIRS)) % size
+    pairs = min(RANDOM_PAIRS, RANDOM_PAIRS_PER_RECORD * size)
+    left = random.integers(0, size, pairs)
+    right = (left + random.integers(1, size, pairs)) % size
     measured = _u_among(model, columns, left, right)
-    left, right = _of_one_sex_and_year(columns, random)
+    left, right = _of_one_sex_and_year(columns, random, pairs // 4)
     measured[POSITION["given_name"]] = _u_among(model, columns, left, right)[POSITION["given_name"]]
     return measured
 
 
-def _of_one_sex_and_year(columns: TraitColumns, random: np.random.Generator) -> tuple[Indices, Indices]:
+def _of_one_sex_and_year(
+    columns: TraitColumns, random: np.random.Generator, pairs: int
+) -> tuple[Indices, Indices]:
     """Pairs of records drawn at random among those of one sex and year of birth."""
     years = np.array([0 if date is None else date.year for date in columns["birth_date"].values])
     group = join(
@@ -357,7 +361,7 @@ def _of_one_sex_and_year(columns: TraitColumns, random: np.random.Generator) -> 
     shuffled = random.permutation(len(columns))
     order = shuffled[np.argsort(group[shuffled], kind="stable")]
     alike = np.flatnonzero(group[order[1:]] == group[order[:-1]])
-    drawn = random.permutation(alike)[: RANDOM_PAIRS // 4]  # names in common are no rarity among these
+    drawn = random.permutation(alike)[:pairs]  # names in common are no rarity among these
     return order[drawn], order[drawn + 1]
 
 
