@@ -108,6 +108,7 @@ def fill(store, kind, traits, keys):
             ).fetchall()
             for name, _ in dropped:
                 driver.execute(f"DROP INDEX {name}")
+            driver.execute("BEGIN")
             driver.executemany(RECORD, rows)
             driver.executemany("INSERT INTO blocking_key VALUES (?, ?)", links)
             for _, sql in dropped:
