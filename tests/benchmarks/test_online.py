@@ -121,7 +121,9 @@ def fill(store, kind, traits, keys):
             driver = connection.driver_connection
             with driver.cursor() as cursor:
                 cursor.execute("SET statement_timeout = 0")
-                cursor.execute("SET session_replication_role = replica")  # twelve million foreign keys, all sound
+                cursor.execute(
+                    "SET session_replication_role = replica"
+                )  # twelve million foreign keys, all sound
                 copy(cursor, f"COPY source_record ({COLUMNS}) FROM STDIN", rows)
                 copy(cursor, "COPY blocking_key (key, record_id) FROM STDIN", links)
             driver.commit()
