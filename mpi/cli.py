@@ -5,21 +5,19 @@ Commands parse, delegate and print; rules live below. A message names the file, 
 field and the problem, never a patient's value.
 """
 
-import json as jsonlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from mpi import logs
+from mpi.console import Config, Json, answer, err, out, progress, settings_of
 from mpi.errors import FeedError, MpiError, SettingsError
 from mpi.identity.ins import NEVER_ANSWERED
 from mpi.index.events import MessageState
@@ -29,7 +27,6 @@ from mpi.index.review import LIVE_STATES, TaskState, Verdict
 from mpi.linkage_commands import evaluate, link, train
 from mpi.matching.explain import explain, sentence_of_counterfactual
 from mpi.model_commands import model_app
-from mpi.settings import Settings, load
 from mpi.store import SqlStore
 from mpi.wiring import now, open_registry
 
@@ -52,19 +49,12 @@ app.add_typer(audit_app, name="audit")
 for command in (link, train, evaluate):
     app.command()(command)
 
-Config = Annotated[
-    Path | None, typer.Option("--config", help="Configuration file; mpi.toml here by default.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Language = Annotated[Literal["fr", "en"], typer.Option("--lang", help="Language of explanations.")]
 
 _PROTECTED = "identité protégée / protected identity"
 
 _SAID = {MessageState.APPLIED: "accepted"}
 """What `ingest` calls a state, where its reader's word is another than the journal's."""
-
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
 
 
 def main() -> None:
@@ -77,38 +67,13 @@ def main() -> None:
         sys.exit(2 if isinstance(error, SettingsError | FeedError) else 1)
 
 
-def _settings(config: Path | None) -> Settings:
-    default = Path("mpi.toml")
-    return load(config or (default if default.is_file() else None))
-
-
 @contextmanager
 def _registry(config: Path | None) -> Iterator[tuple[SqlStore, Registry]]:
-    store, registry = open_registry(_settings(config))
+    store, registry = open_registry(settings_of(config))
     try:
         yield store, registry
     finally:
         store.close()
-
-
-def _print(json: bool, document: Any, show: Callable[[], None]) -> None:
-    if json:
-        out.print_json(jsonlib.dumps(document, default=str, ensure_ascii=False))
-    else:
-        show()
-
-
-def progress() -> Progress:
-    """A progress bar with a count and the time left, on standard error."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        transient=False,
-        disable=not err.is_terminal,
-    )
 
 
 @app.command()
@@ -146,7 +111,7 @@ def serve(config: Config = None) -> None:
     from mpi.service import serve as serve_until_stopped
 
     logs.configure("INFO")
-    settings = _settings(config)
+    settings = settings_of(config)
     for key in settings.not_served_yet():
         err.print(f"mpi: {key} is set, and this version does not act on it yet", markup=False)
     serve_until_stopped(settings)
@@ -208,7 +173,7 @@ def ingest(
         for *parts, count in lines:
             out.print(f"{': '.join(map(str, parts))} ({count})", markup=False, highlight=False)
 
-    _print(json, document, show)
+    answer(json, document, show)
     if result.is_failure:
         raise typer.Exit(1)
 
@@ -305,7 +270,7 @@ def key_list(config: Config = None, json: Json = False) -> None:
         }
         for k in keys
     ]
-    _print(json, document, lambda: out.print(_table(document) if document else "no keys"))
+    answer(json, document, lambda: out.print(_table(document) if document else "no keys"))
 
 
 @key_app.command("revoke")
@@ -350,7 +315,7 @@ def queue_list(
         }
         for task in tasks
     ]
-    _print(json, document, lambda: out.print(_table(document) if document else "nothing to review"))
+    answer(json, document, lambda: out.print(_table(document) if document else "nothing to review"))
 
 
 @queue_app.command("show")
@@ -399,7 +364,7 @@ def queue_show(
         for sentence in (*evidence, *would_change):
             out.print(f"  {sentence}", markup=False, highlight=False)
 
-    _print(json, document, show)
+    answer(json, document, show)
 
 
 @queue_app.command("decide")
@@ -421,7 +386,7 @@ def queue_decide(
             version = registry.review(task_id, actor=f"user:{reviewer}").task.version
         task = registry.decide(task_id, verdict, reviewer=reviewer, version=version, reason=reason)
     document = {"id": task.id, "state": task.state, "fact": task.fact_id}
-    _print(
+    answer(
         json,
         document,
         lambda: out.print(f"task {task.id} is {task.state}, fact {task.fact_id}", markup=False),
@@ -469,7 +434,7 @@ def inbox_list(
         for m in messages
     ]
     counted = [{**row, "warnings": len(m.warnings)} for row, m in zip(document, messages, strict=True)]
-    _print(json, document, lambda: out.print(_table(counted) if counted else "no messages"))
+    answer(json, document, lambda: out.print(_table(counted) if counted else "no messages"))
 
 
 @inbox_app.command("counts")
@@ -481,7 +446,7 @@ def inbox_counts(config: Config = None, json: Json = False) -> None:
         {"source": source, **{state.value: states.get(state, 0) for state in MessageState}}
         for source, states in sorted(counts.items())
     ]
-    _print(json, document, lambda: out.print(_table(document) if document else "no messages"))
+    answer(json, document, lambda: out.print(_table(document) if document else "no messages"))
 
 
 @inbox_app.command("show")

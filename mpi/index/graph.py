@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from mpi.identity.model import RecordKey
 from mpi.index.events import Fact, FactKind
 from mpi.index.review import TaskKey, TaskKind, WantedTask
+from mpi.matching.clusters import AMBIGUITY_MARGIN_BITS, MAX_SET_SIZE
 from mpi.matching.decision import Decision
 from mpi.matching.guards import ALERTING
 from mpi.matching.online import ScoredPair
@@ -71,8 +72,8 @@ class LinkPolicy:
 
     same_domain: str = "link"
     same_domain_bits: float = 0.0
-    max_set_size: int = 25
-    ambiguity_margin_bits: float = 3.0
+    max_set_size: int = MAX_SET_SIZE
+    ambiguity_margin_bits: float = AMBIGUITY_MARGIN_BITS
 
 
 @dataclass(frozen=True, slots=True)

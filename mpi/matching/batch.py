@@ -312,7 +312,7 @@ def adapt(
         fitted = refit(as_it_is, levels, records=size, u=u, patterns=patterns)
     except ModelError as error:
         return as_it_is, f"the model is used as it is: {error}"
-    if not fitted.diagnostics["converged"]:
+    if not fitted.fit.converged:
         return as_it_is, "the fit did not converge: the model is used as it is"
     model, said = fitted.model, ["the model was fitted to these records"]
     if pairs is None:

@@ -49,6 +49,7 @@ def components(size: int, left: Indices, right: Indices) -> Indices:
     while True:
         least = np.minimum(label[left], label[right])
         before = label.copy()
+        # Hooking the labels, and not only the records, lets a long chain collapse in few rounds.
         np.minimum.at(label, label[left], least)
         np.minimum.at(label, label[right], least)
         label = label[label]

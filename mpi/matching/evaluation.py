@@ -19,6 +19,8 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from mpi.matching.clusters import components
+
 Pair = tuple[Hashable, Hashable]
 Numbers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -183,24 +185,6 @@ def measure_pairs(found: Iterable[Pair], true: Iterable[Pair]) -> PairMeasures:
     return PairMeasures(hits, len(found_set) - hits, len(true_set) - hits)
 
 
-def components(left: Numbers, right: Numbers, size: int) -> Numbers:
-    """
-    The connected sets of a graph: for each node, the smallest node it can reach.
-
-    Shape: left, right one entry per edge, nodes from 0 to size - 1.
-    """
-    label = np.arange(size, dtype=np.int64)
-    while True:
-        lowest = np.minimum(label[left], label[right])
-        before = label.copy()
-        # Hooking the labels, and not only the nodes, lets a long chain collapse in few rounds.
-        for nodes in (label[left], label[right]):
-            np.minimum.at(label, nodes, lowest)
-        label = label[label]
-        if np.array_equal(before, label):
-            return label
-
-
 def numbered(labels: npt.ArrayLike) -> Numbers:
     """Any labels as numbers from 0, in the order of their values."""
     return np.unique(np.asarray(labels), return_inverse=True)[1].astype(np.int64)
@@ -283,7 +267,7 @@ class Contingency:
             cluster_of * n_people + person_of, return_inverse=True, return_counts=True
         )
         cluster, person = keys // max(n_people, 1), keys % max(n_people, 1)
-        joined = components(cluster, n_clusters + person, n_clusters + n_people)
+        joined = components(n_clusters + n_people, cluster, n_clusters + person)
         return cls(cell_of, cluster, person, size, numbered(joined[cluster]))
 
     def measures(self, within: Mask | None = None) -> ClusterFigures:
@@ -356,7 +340,7 @@ def measure_found(left: Numbers, right: Numbers, person: Numbers, within: Mask |
     size, people = len(person), numbered(person)
     outside = np.zeros(size, dtype=np.bool_) if within is None else ~within
     one, other = people[left], people[right]
-    unit = numbered(components(one, other, int(people.max(initial=-1)) + 1))
+    unit = numbered(components(int(people.max(initial=-1)) + 1, one, other))
     n_units = int(unit.max(initial=-1)) + 1
     kept = ~(outside[left] & outside[right])
     in_pairs = unit[one[kept]]

@@ -23,13 +23,13 @@ import pandas as pd
 from mpi.errors import UnreadableMessage
 from mpi.identity.tabular import TRAIT_NAMES, place_of
 from mpi.matching.calibration import measure_reliability
+from mpi.matching.clusters import components
 from mpi.matching.decision import Decision
 from mpi.matching.evaluation import (
     Contingency,
     Floats,
     Mask,
     Numbers,
-    components,
     measure_blocking,
     measure_found,
     numbered,
@@ -245,7 +245,7 @@ def _people(truth: _Table, found: _Table) -> _People:
     codes, names = pd.factorize(np.concatenate([*ends, *listed]))
     left, right = codes[: len(ends[0])], codes[len(ends[0]) : 2 * len(ends[0])]
     truth.refuse(left == right, "right_id", "a record paired with itself")
-    person = numbered(components(left.astype(np.int64), right.astype(np.int64), len(names)))
+    person = numbered(components(len(names), left.astype(np.int64), right.astype(np.int64)))
     stated = len(np.unique(_pair_keys(left, right, len(names))))
     closed = int(pairs_among(np.bincount(person)).sum())
     return _People(pd.Index(names), person, False, found.has(_LINK), closed - stated)

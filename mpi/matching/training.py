@@ -59,12 +59,13 @@ class Refitted(NamedTuple):
 
     Args:
         posterior: P(one person), before rarity. Shape: (pairs,).
-        diagnostics: how the fit went, in JSON types.
+        fit: the mixture, and `patterns` what it was fitted to.
     """
 
     model: MatchModel
     posterior: Probabilities
-    diagnostics: Mapping[str, Any]
+    fit: Mixture
+    patterns: Patterns
 
 
 def refit(
@@ -97,7 +98,6 @@ def refit(
     patterns = patterns_of(levels) if patterns is None else patterns
     everything = records * (records - 1) / 2
     fit = _fit(patterns.vectors, patterns.counts, everything, m, strangers, m_held_by, kinds)
-    other = _fit(patterns.vectors, patterns.counts, everything, _flat(m), strangers, m_held_by / 100, kinds)
     fitted = replace(
         model,
         population=records,
@@ -109,7 +109,7 @@ def refit(
         },
         calibration=None,
     )
-    return Refitted(fitted, fit.posterior[patterns.of_pair], _diagnostics(patterns, fit, other))
+    return Refitted(fitted, fit.posterior[patterns.of_pair], fit, patterns)
 
 
 def _fit(
@@ -147,13 +147,19 @@ def _flat(m: Sequence[Probabilities]) -> list[Probabilities]:
     return [levels / levels.sum() for levels in halves]
 
 
-def _diagnostics(patterns: Patterns, fit: Mixture, other: Mixture) -> dict[str, Any]:
+def _diagnostics(
+    start: MatchModel, fitted: Refitted, m_held_by: float, kinds: Sequence[Kind]
+) -> dict[str, Any]:
     """
     Whether to believe a fit: did it converge, does another beginning end in the same place, what is hardly seen.
 
     `identifiability_bits` is the largest difference in log2 m, over levels seen often enough, between
     two fits that began elsewhere: a level that the data do not determine ends where it began.
     """
+    fit, patterns, records = fitted.fit, fitted.patterns, fitted.model.population
+    m, u = _probabilities(start, "m"), _probabilities(start, "u")
+    everything = records * (records - 1) / 2
+    other = _fit(patterns.vectors, patterns.counts, everything, _flat(m), u, m_held_by / 100, kinds)
     rare, apart = [], 0.0
     for at, comparison in enumerate(COMPARISONS):
         seen = _seen(fit, patterns, at)
@@ -272,7 +278,7 @@ def estimate(
             "random_pairs": random_pairs,
             "seed": seed,
             **how,
-            **fitted.diagnostics,
+            **_diagnostics(base, fitted, held_by, kinds),
             **(metadata or {}),
         },
     )

@@ -445,18 +445,27 @@ def _of_texts(
     return test(lefts, rights)[at]
 
 
-def _one_edit(left: Sequence[str], right: Sequence[str]) -> Mask:
-    edits = cpdist(
-        left,
-        right,
-        scorer=DamerauLevenshtein.distance,
-        score_cutoff=1,
-        dtype=np.int32,
-        workers=_workers(left),
-    )
-    long_enough = np.minimum(_lengths(left), _lengths(right)) >= 3
-    found: Mask = long_enough & (edits <= 1)
-    return found
+def _at_most_edits(most: int, *, of_letters: int) -> Callable[[Sequence[str], Sequence[str]], Mask]:
+    """Texts of so many letters or more, so few edits apart."""
+
+    def near(left: Sequence[str], right: Sequence[str]) -> Mask:
+        edits = cpdist(
+            left,
+            right,
+            scorer=DamerauLevenshtein.distance,
+            score_cutoff=most,
+            dtype=np.int32,
+            workers=_workers(left),
+        )
+        long_enough = np.minimum(_lengths(left), _lengths(right)) >= of_letters
+        found: Mask = long_enough & (edits <= most)
+        return found
+
+    return near
+
+
+_one_edit = _at_most_edits(1, of_letters=3)
+_two_edits = _at_most_edits(2, of_letters=5)
 
 
 def _jaro_winkler(left: Sequence[str], right: Sequence[str], bound: float = 0.92) -> Mask:
@@ -530,20 +539,6 @@ def _given_alike(pairs: Pairs) -> Answers:
     sounds = pairs.derived.given_sounds(np.concatenate((left, right)))
     one_sound = (sounds[left] == sounds[right]) & (sounds[left] > 0)
     return _exactly(one_sound | _of_texts(_two_edits, pairs.derived.givens, left, right))
-
-
-def _two_edits(left: Sequence[str], right: Sequence[str]) -> Mask:
-    edits = cpdist(
-        left,
-        right,
-        scorer=DamerauLevenshtein.distance,
-        score_cutoff=2,
-        dtype=np.int32,
-        workers=_workers(left),
-    )
-    long_enough = np.minimum(_lengths(left), _lengths(right)) >= 5
-    found: Mask = long_enough & (edits <= 2)
-    return found
 
 
 def _workers(texts: Sequence[str]) -> int:

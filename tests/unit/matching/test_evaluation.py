@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpi.errors import UnreadableMessage
+from mpi.matching.clusters import components
 from mpi.matching.evaluation import (
     Contingency,
     PairMeasures,
     bootstrap,
-    components,
     measure_blocking,
     measure_clusters,
     measure_found,
@@ -120,13 +120,13 @@ def test_components_join_what_edges_join(edges):
         low, high = sorted((expected[one], expected[other]))
         expected = [low if label == high else label for label in expected]
 
-    assert components(left, right, 20).tolist() == expected
+    assert components(20, left, right).tolist() == expected
 
 
 def test_a_long_chain_is_one_component():
     chain = np.random.default_rng(1).permutation(100_000)
 
-    assert not components(chain[:-1], chain[1:], len(chain)).any()
+    assert not components(len(chain), chain[:-1], chain[1:]).any()
 
 
 def test_the_bootstrap_draws_units_and_not_records():
