@@ -274,7 +274,7 @@ def _summary(
     for by_state in service.registry.message_counts().values():
         states.update({state.value: count for state, count in by_state.items()})
     with service.store.read() as uow:
-        tasks = Counter(str(task.key.kind) for task in uow.reviews.page(states=LIVE_STATES, limit=1_000_000))
+        tasks = Counter(str(task.kind) for task in uow.reviews.page(states=LIVE_STATES, limit=1_000_000))
 
     def line(label: str, value: str) -> None:
         out.print(f"  {label:<46} {value}", markup=False, highlight=False)

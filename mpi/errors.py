@@ -22,6 +22,8 @@ A message names the place and the problem, never the value: errors end up in log
 acknowledgements and screens, and patients' data must not.
 """
 
+from collections.abc import Collection
+
 
 class MpiError(Exception):
     """Anything this package raises on purpose."""
@@ -91,7 +93,17 @@ class UnknownReview(RegistryError):
 
 
 class LinkConflict(RegistryError):
-    """The assertion contradicts another that stands."""
+    """
+    The assertion contradicts another that stands.
+
+    Args:
+        facts: the standing facts it contradicts, as few as explain it; or those that rest on the one
+            to withdraw.
+    """
+
+    def __init__(self, message: str, facts: Collection[int] = ()) -> None:
+        super().__init__(message)
+        self.facts = tuple(facts)
 
 
 class StaleReview(RegistryError):

@@ -9,7 +9,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, Literal, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -113,6 +113,9 @@ class DomainSettings(_Section):
     type: Transmissible = Field("ISO", description="CX-4.3: ISO, DNS, UUID, L, M or N")
     namespace: Transmissible = Field(description="CX-4.1, and IssuerOfPatientID in DICOM")
     oid: Transmissible = Field(description="CX-4.2; CX-4.3 is ISO unless `type` says otherwise")
+    priority: int = Field(
+        0, ge=0, le=9, description="How urgently the questions of its site are shown; 9 comes first"
+    )
 
     @field_validator("oid")
     @classmethod
@@ -128,6 +131,9 @@ class SourceSettings(_Section):
     qido: str = Field("", description="DICOMweb address of its archive; not harvested by this version")
     feeds: list[str] = Field(
         min_length=1, description="Namespaces of the domains it may state identities for"
+    )
+    may_link: list[str] = Field(
+        [], description="Namespaces of further domains whose identifiers it may link with its own"
     )
     default_charset: str = Field("8859/1", description="Character set when MSH-18 is blank (HL7 table 0211)")
 
@@ -156,6 +162,17 @@ class LinkSettings(_Section):
     )
 
 
+class ReviewSettings(_Section):
+    two_person: list[Literal["qualified", "large_set", "verified_link"]] = Field(
+        [],
+        description="Decisions that count once a second person confirmed them: about a qualified identity, "
+        "of a large set, or against a link that a person verified",
+    )
+    two_person_set_size: int = Field(
+        6, ge=2, description="Records in one enterprise record above which `large_set` holds"
+    )
+
+
 class Settings(BaseSettings):
     """Everything the service is told from outside."""
 
@@ -171,6 +188,7 @@ class Settings(BaseSettings):
     sources: list[SourceSettings] = Field([], description="Patient identity sources")
     consumers: list[ConsumerSettings] = Field([], description="Who queries over MLLP and is notified")
     link: LinkSettings = LinkSettings()
+    review: ReviewSettings = ReviewSettings()
     accept_test_ins: bool = Field(
         False,
         description="Take the test and demonstration INS OIDs and refuse the real ones; for test platforms",
@@ -240,6 +258,7 @@ class Settings(BaseSettings):
                     facility=s.facility,
                     aet=s.aet,
                     default_charset=s.default_charset,
+                    may_link=keys(s.may_link, f"sources.{s.name}.may_link"),
                 )
                 for s in self.sources
             ],
@@ -254,6 +273,10 @@ class Settings(BaseSettings):
                 for c in self.consumers
             ],
             accept_test_ins=self.accept_test_ins,
+            priorities={
+                domain.key: configured.priority
+                for domain, configured in zip(domains, self.domains, strict=True)
+            },
         )
 
 
@@ -295,15 +318,21 @@ def _check_variable(name: str, value: str) -> None:
     first, *inner = name[len(_PREFIX) :].lower().split(_NESTING)
     setting = Settings.model_fields.get(first)
     kind = setting.annotation if setting is not None else None
-    section = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
-    if kind is None or (
-        inner and (section is None or len(inner) > 1 or inner[0] not in section.model_fields)
-    ):
+    section = _section(kind)
+    if inner and section is not None:
+        setting = section.model_fields.get(inner[0])
+        kind = setting.annotation if setting is not None else None
+    if kind is None or len(inner) > (0 if section is None else 1):
         raise SettingsError(f"{name}: no setting has this name")
-    if not inner and (section is not None or get_origin(kind) is list):
+    is_object = _section(kind) is not None
+    if is_object or get_origin(kind) is list:
         try:
             read = json.loads(value)
         except (ValueError, RecursionError):
             read = None
-        if not isinstance(read, list if section is None else dict):
-            raise SettingsError(f"{name}: expected a JSON {'list' if section is None else 'object'}")
+        if not isinstance(read, dict if is_object else list):
+            raise SettingsError(f"{name}: expected a JSON {'object' if is_object else 'list'}")
+
+
+def _section(kind: Any) -> type[BaseModel] | None:
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None

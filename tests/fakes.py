@@ -1,7 +1,7 @@
 """Fakes that pass the same contract tests as the real thing."""
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -22,9 +22,10 @@ from mpi.index.ports import (
     StoredMessage,
     StoredModel,
     StoredRecord,
+    StoredRelink,
     StoredStatement,
 )
-from mpi.index.review import Task, TaskKey, TaskState, Verdict, WantedTask
+from mpi.index.review import Task, TaskKey, TaskState, WantedTask
 
 Undo = Callable[[], object]
 
@@ -45,10 +46,11 @@ class MemoryStore:
         self.records: dict[int, StoredRecord] = {}
         self.record_ids: dict[RecordKey, int] = {}
         self.native_euids: dict[str, int] = {}
-        self.statements: dict[int, StoredStatement] = {}
+        self.statements: dict[int, StoredStatement | None] = {}  # None: erased
         self.statements_of: dict[int, list[int]] = {}
         self.keys_of: dict[int, frozenset[int]] = {}
         self.holders: dict[int, set[int]] = {}
+        self.past_holders: dict[int, set[int]] = {}
         self.edges: dict[tuple[int, int], Edge] = {}
         self.neighbours: dict[int, set[tuple[int, int]]] = {}
         self.facts: dict[int, Fact] = {}
@@ -56,12 +58,14 @@ class MemoryStore:
         self.memberships: dict[int, list[Membership]] = {}
         self.members: dict[str, set[int]] = {}
         self.tasks: dict[int, Task] = {}
+        self.task_versions: dict[int, list[Task]] = {}
         self.task_ids: dict[TaskKey, int] = {}
         self.tasks_about: dict[int, list[int]] = {}
         self.audit: list[ChainedEvent] = []
         self.outbox: list[OutboxRow] = []
         self.api_keys: dict[int, tuple[str, StoredKey]] = {}
         self.models: dict[str, StoredModel] = {}
+        self.relinks: dict[int, StoredRelink] = {}
 
     @contextmanager
     def write(self) -> Iterator["MemoryUnitOfWork"]:
@@ -108,6 +112,7 @@ class MemoryUnitOfWork:
         self.outbox = MemoryOutbox(self)
         self.keys = MemoryKeys(self)
         self.models = MemoryModels(self)
+        self.relinks = MemoryRelinks(self)
 
     @property
     def data(self) -> MemoryStore:
@@ -251,6 +256,13 @@ class MemoryInbox(_Repository):
             counts.setdefault(message.envelope.source, dict.fromkeys(MessageState, 0))[message.state] += 1
         return counts
 
+    def blank(self, message_ids: Collection[int]) -> None:
+        data = self._uow.writing()
+        for message_id in data.messages.keys() & set(message_ids):
+            message = data.messages[message_id]
+            blanked = replace(message, envelope=replace(message.envelope, raw=b""), reply=b"")
+            self._uow.put(data.messages, message_id, blanked)
+
 
 class MemoryRecords(_Repository):
     """`ports.Records`."""
@@ -278,6 +290,10 @@ class MemoryRecords(_Repository):
     def by_native_euid(self, euid: str) -> StoredRecord | None:
         data = self._uow.data
         return data.records.get(data.native_euids.get(euid, 0))
+
+    def epochs(self, domain: str, value: str) -> list[StoredRecord]:
+        named = [r for r in self._uow.data.records.values() if r.key[:2] == (domain, value)]
+        return sorted(named, key=lambda record: record.key.epoch)
 
     def all_ids(self) -> list[int]:
         return list(self._uow.data.records)
@@ -307,35 +323,59 @@ class MemoryRecords(_Repository):
 
     def statements(self, record_id: int) -> list[StoredStatement]:
         data = self._uow.data
-        return [data.statements[statement_id] for statement_id in data.statements_of.get(record_id, ())]
+        made = [data.statements[statement_id] for statement_id in data.statements_of.get(record_id, ())]
+        return [statement for statement in made if statement is not None]
 
-    def save_current(
-        self,
-        record_id: int,
-        *,
-        first_event_time: datetime,
-        demographics: Demographics,
-        traits: Traits,
-        blocking_keys: Sequence[int],
-    ) -> None:
+    def statements_of(self, record_ids: Collection[int]) -> dict[int, list[StoredStatement]]:
+        return {
+            record_id: told for record_id in sorted(set(record_ids)) if (told := self.statements(record_id))
+        }
+
+    def statement(self, statement_id: int) -> StoredStatement | None:
+        return self._uow.data.statements.get(statement_id)
+
+    def stated_by(self, message_id: int) -> list[StoredStatement]:
+        return [s for s in self._uow.data.statements.values() if s is not None and s.message_id == message_id]
+
+    def save_current(self, record: StoredRecord, *, blocking_keys: Sequence[int]) -> None:
         data = self._uow.writing()
-        record = replace(
-            self.get(record_id), first_event_time=first_event_time, demographics=demographics, traits=traits
-        )
-        self._uow.put(data.records, record_id, record)
-        wanted, held = frozenset(blocking_keys), data.keys_of.get(record_id, frozenset())
-        self._uow.put(data.keys_of, record_id, wanted)
+        before = self.get(record.id)
+        saved = replace(record, key=before.key, native_euid=before.native_euid)
+        self._uow.put(data.records, record.id, saved)
+        wanted, held = frozenset(blocking_keys), data.keys_of.get(record.id, frozenset())
+        self._uow.put(data.keys_of, record.id, wanted)
         for key in held - wanted:
-            self._uow.exclude(data.holders[key], record_id)
+            self._uow.exclude(data.holders[key], record.id)
+            self._uow.include(data.past_holders.setdefault(key, set()), record.id)
         for key in wanted - held:
-            self._uow.include(data.holders.setdefault(key, set()), record_id)
+            self._uow.include(data.holders.setdefault(key, set()), record.id)
 
-    def candidates(self, keys: Sequence[int], *, excluding: int | None, block_cap: int) -> Candidates:
+    def blocking_keys(self, record_ids: Collection[int]) -> dict[int, frozenset[int]]:
+        keys_of = self._uow.data.keys_of
+        return {record_id: keys for record_id in sorted(set(record_ids)) if (keys := keys_of.get(record_id))}
+
+    def candidates(
+        self, keys: Sequence[int], *, excluding: int | None, block_cap: int, past: bool = False
+    ) -> Candidates:
         data = self._uow.data
-        blocks = [data.holders.get(key, set()) for key in set(keys)]
+        tables = (data.holders, data.past_holders) if past else (data.holders,)
+        blocks = [set().union(*(table.get(key, ()) for table in tables)) for key in set(keys)]
         ids = set().union(*(block for block in blocks if len(block) <= block_cap)) - {excluding}
         oversized = sum(len(block) > block_cap for block in blocks)
         return Candidates(tuple(data.records[record_id] for record_id in sorted(ids)), oversized)
+
+    def erase(self, record_id: int) -> None:
+        data = self._uow.writing()
+        before = self.get(record_id)
+        nothing = StoredRecord(record_id, before.key, before.native_euid, None, Demographics(), Traits())
+        self.save_current(nothing, blocking_keys=())
+        for holders in data.past_holders.values():
+            self._uow.exclude(holders, record_id)
+
+    def erase_statements(self, statement_ids: Collection[int]) -> None:
+        data = self._uow.writing()
+        for statement_id in data.statements.keys() & set(statement_ids):
+            self._uow.put(data.statements, statement_id, None)
 
 
 class MemoryEdges(_Repository):
@@ -366,7 +406,12 @@ class MemoryFacts(_Repository):
 
     def add(self, fact: Fact) -> int:
         data = self._uow.writing()
-        self._uow.require(fact.message_id is None or fact.message_id in data.messages, "no such message")
+        for named, known in (
+            (fact.message_id, data.messages),
+            (fact.statement_id, data.statements),
+            (fact.act_id, data.facts),
+        ):
+            self._uow.require(named is None or named in known, "it names what is not there")
         fact_id = len(data.facts) + 1
         self._uow.put(data.facts, fact_id, replace(fact, id=fact_id))
         for key in {fact.left, fact.right}:
@@ -377,20 +422,33 @@ class MemoryFacts(_Repository):
         return self._uow.data.facts.get(fact_id)
 
     def withdraw(self, fact_id: int, *, at: datetime, by: str) -> None:
+        self._change(fact_id, withdrawn_at=at, withdrawn_by=by)
+
+    def ask_withdrawal(self, fact_id: int, *, by: str) -> None:
+        self._change(fact_id, withdrawal_asked_by=by)
+
+    def confirm(self, fact_id: int, *, at: datetime, by: str) -> None:
+        fact = self._uow.data.facts.get(fact_id)
+        if fact is not None and (fact.stands or not fact.second_needed):
+            raise LookupError("no such fact, or it is beyond that")
+        self._change(fact_id, confirmed_at=at, confirmed_by=by)
+
+    def _change(self, fact_id: int, **changed: Any) -> None:
         data = self._uow.writing()
         fact = data.facts.get(fact_id)
         if fact is None or fact.withdrawn_at is not None:
-            raise LookupError("no such fact stands")
-        self._uow.put(data.facts, fact_id, replace(fact, withdrawn_at=at, withdrawn_by=by))
+            raise LookupError("no such fact, or it is beyond that")
+        self._uow.put(data.facts, fact_id, replace(fact, **changed))
 
     def standing(self, keys: Collection[RecordKey]) -> list[Fact]:
-        data = self._uow.data
-        ids = {fact_id for key in keys for fact_id in data.facts_about.get(key, ())}
-        return [fact for fact_id in sorted(ids) if (fact := data.facts[fact_id]).withdrawn_at is None]
+        return [fact for fact in self.ever(keys) if fact.stands]
 
     def ever(self, keys: Collection[RecordKey]) -> list[Fact]:
         data = self._uow.data
         return [data.facts[i] for i in sorted({i for key in keys for i in data.facts_about.get(key, ())})]
+
+    def of_act(self, fact_id: int) -> list[Fact]:
+        return [fact for fact in self._uow.data.facts.values() if fact_id in (fact.id, fact.act_id)]
 
     def page(self, *, after: int = 0, limit: int = 50) -> list[Fact]:
         return [fact for fact in self._uow.data.facts.values() if fact.id > after][:limit]
@@ -406,6 +464,9 @@ class MemoryMemberships(_Repository):
         ever = self._uow.data.members.get(euid, ())
         return sorted(record_id for record_id in ever if self.euid_of(record_id, as_of=as_of) == euid)
 
+    def ever_members(self, euid: str) -> list[int]:
+        return sorted(self._uow.data.members.get(euid, ()))
+
     def euid_of(self, record_id: int, *, as_of: datetime | None = None) -> str | None:
         for membership in reversed(self._uow.data.memberships.get(record_id, ())):
             if as_of is None:
@@ -416,7 +477,7 @@ class MemoryMemberships(_Repository):
                 return membership.euid
         return None
 
-    def move(self, record_id: int, euid: str, *, at: datetime) -> None:
+    def move(self, record_id: int, euid: str, *, at: datetime, cause: str, model_version: str) -> None:
         data = self._uow.writing()
         self._uow.require(record_id in data.records, "no such record")
         before = data.memberships.get(record_id, [])
@@ -424,7 +485,8 @@ class MemoryMemberships(_Repository):
         if before:
             at = max(at, before[-1].valid_from)
             ended = [*before[:-1], replace(before[-1], valid_to=at)]
-        self._uow.put(data.memberships, record_id, [*ended, Membership(record_id, euid, at, None)])
+        begun = Membership(record_id, euid, at, None, cause, model_version)
+        self._uow.put(data.memberships, record_id, [*ended, begun])
         self._uow.include(data.members.setdefault(euid, set()), record_id)
 
     def history(self, record_id: int) -> list[Membership]:
@@ -447,60 +509,106 @@ class MemoryReviews(_Repository):
         self._uow.require(wanted.key not in data.task_ids, "the task exists")
         self._uow.require({wanted.key.left_id, wanted.key.right_id} <= data.records.keys(), "no such record")
         task_id = len(data.tasks) + 1
-        task = Task(task_id, wanted.key, TaskState.OPEN, wanted.reason, wanted.weight_bits, 1, at, at)
-        self._uow.put(data.tasks, task_id, task)
+        task = Task(
+            id=task_id,
+            key=wanted.key,
+            kind=wanted.kind,
+            state=TaskState.OPEN,
+            reason=wanted.reason,
+            weight_bits=wanted.weight_bits,
+            version=1,
+            opened_at=at,
+            changed_at=at,
+            fingerprint=dict(wanted.fingerprint),
+            priority=wanted.priority,
+        )
+        self._keep(task)
         self._uow.put(data.task_ids, wanted.key, task_id)
         for end in {wanted.key.left_id, wanted.key.right_id}:
             self._uow.push(data.tasks_about.setdefault(end, []), task_id)
         return task_id
 
-    def change(
-        self,
-        task_id: int,
-        *,
-        state: TaskState,
-        at: datetime,
-        reason: str | None = None,
-        weight_bits: float | None = None,
-        verdict: Verdict | None = None,
-        reviewer: str = "",
-        fact_id: int | None = None,
-    ) -> None:
+    def change(self, task: Task, *, at: datetime) -> Task:
+        data = self._uow.writing()
+        before = data.tasks.get(task.id)
+        if before is None:
+            raise LookupError("no such task")
+        self._uow.require(task.fact_id is None or task.fact_id in data.facts, "no such fact")
+        changed = replace(
+            task,
+            key=before.key,
+            opened_at=before.opened_at,
+            version=before.version + 1,
+            changed_at=at,
+            fingerprint=dict(task.fingerprint),
+            claimed_by=before.claimed_by,
+            claimed_at=before.claimed_at,
+        )
+        self._keep(changed)
+        return changed
+
+    def _keep(self, task: Task) -> None:
+        data = self._uow.writing()
+        self._uow.put(data.tasks, task.id, task)
+        version = replace(task, claimed_by="", claimed_at=None)
+        self._uow.push(data.task_versions.setdefault(task.id, []), version)
+
+    def claim(self, task_id: int, *, by: str, at: datetime | None) -> None:
         data = self._uow.writing()
         task = data.tasks.get(task_id)
         if task is None:
             raise LookupError("no such task")
-        self._uow.require(fact_id is None or fact_id in data.facts, "no such fact")
-        changed = replace(
-            task,
-            state=state,
-            reason=task.reason if reason is None else reason,
-            weight_bits=task.weight_bits if weight_bits is None else weight_bits,
-            version=task.version + 1,
-            changed_at=at,
-            verdict=verdict,
-            reviewer=reviewer,
-            fact_id=fact_id,
-        )
-        self._uow.put(data.tasks, task_id, changed)
+        self._uow.put(data.tasks, task_id, replace(task, claimed_by=by, claimed_at=at))
 
     def by_fact(self, fact_id: int) -> list[Task]:
         return [task for task in self._uow.data.tasks.values() if task.fact_id == fact_id]
 
     def page(
-        self, *, states: Collection[TaskState], kind: str | None = None, after: int = 0, limit: int = 50
+        self,
+        *,
+        states: Collection[TaskState],
+        kind: str | None = None,
+        after: int = 0,
+        limit: int = 50,
+        as_of: datetime | None = None,
     ) -> list[Task]:
-        return [
-            task
-            for task in self._uow.data.tasks.values()
-            if task.id > after and task.state in states and (kind is None or task.key.kind == kind)
-        ][:limit]
+        data = self._uow.data
+        tasks = list(data.tasks.values())
+        if as_of is not None:
+            then = [
+                [v for v in versions if v.changed_at <= as_of] for versions in data.task_versions.values()
+            ]
+            tasks = [versions[-1] for versions in then if versions]
+        return [task for task in _asked(tasks, states, kind) if task.id > after][:limit]
+
+    def urgent(
+        self,
+        *,
+        states: Collection[TaskState],
+        kind: str | None = None,
+        after: Task | None = None,
+        limit: int = 50,
+    ) -> list[Task]:
+        queue = sorted(_asked(self._uow.data.tasks.values(), states, kind), key=_place)
+        return [task for task in queue if after is None or _place(task) > _place(after)][:limit]
+
+    def history(self, task_ids: Collection[int]) -> list[Task]:
+        versions = self._uow.data.task_versions
+        return [task for task_id in sorted(set(task_ids)) for task in versions.get(task_id, ())]
 
     def counts(self) -> dict[TaskState, int]:
         counts = dict.fromkeys(TaskState, 0)
         for task in self._uow.data.tasks.values():
             counts[task.state] += 1
         return counts
+
+
+def _asked(tasks: Iterable[Task], states: Collection[TaskState], kind: str | None) -> list[Task]:
+    return [task for task in tasks if task.state in states and (kind is None or task.kind == kind)]
+
+
+def _place(task: Task) -> tuple[int, int]:
+    return -task.priority, task.id
 
 
 class MemoryAuditTrail(_Repository):
@@ -528,6 +636,9 @@ class MemoryOutbox(_Repository):
 
     def page(self, *, after: int = 0, limit: int = 50) -> list[OutboxRow]:
         return self._uow.data.outbox[after : after + limit]
+
+    def to(self, consumer: str, *, until: datetime) -> list[OutboxRow]:
+        return [row for row in self._uow.data.outbox if row.consumer == consumer and row.created_at <= until]
 
 
 class MemoryKeys(_Repository):
@@ -587,3 +698,34 @@ class MemoryModels(_Repository):
             raise LookupError("no such model")
         chosen = replace(data.models[version], active=True, activated_at=at, activated_by=by)
         self._uow.put(data.models, version, chosen)
+
+
+class MemoryRelinks(_Repository):
+    """`ports.Relinks`."""
+
+    def begin(self, *, model_version: str, at: datetime, by: str) -> StoredRelink:
+        data = self._uow.writing()
+        if self.unfinished() is not None:
+            raise RuntimeError("a relink is not finished")
+        begun = StoredRelink(len(data.relinks) + 1, model_version, at, by, 0, None)
+        self._uow.put(data.relinks, begun.id, begun)
+        return begun
+
+    def unfinished(self) -> StoredRelink | None:
+        return next((relink for relink in self.all() if relink.finished_at is None), None)
+
+    def advance(self, relink_id: int, *, position: int) -> None:
+        self._change(relink_id, position=position)
+
+    def finish(self, relink_id: int, *, at: datetime) -> None:
+        self._change(relink_id, finished_at=at)
+
+    def _change(self, relink_id: int, **changed: Any) -> None:
+        data = self._uow.writing()
+        relink = data.relinks.get(relink_id)
+        if relink is None or relink.finished_at is not None:
+            raise LookupError("no such relink is unfinished")
+        self._uow.put(data.relinks, relink_id, replace(relink, **changed))
+
+    def all(self) -> list[StoredRelink]:
+        return list(self._uow.data.relinks.values())

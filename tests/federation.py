@@ -1,7 +1,7 @@
 """A small federation in tests: three sites, a registry over any store, and what can be said of its state."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,19 +19,24 @@ from mpi.identity.model import (
     Witness,
 )
 from mpi.index import graph
+from mpi.index.decisions import TwoPersonRule
+from mpi.index.derivation import nodes_of
 from mpi.index.events import (
     Envelope,
+    Fact,
     FactKind,
+    IdentifiersLinked,
     IdentifiersMerged,
     IdentityStated,
     Instruction,
     MessageState,
+    PatientMoved,
     Protocol,
     Receipt,
 )
-from mpi.index.graph import LinkPolicy, Node
+from mpi.index.graph import LinkPolicy
 from mpi.index.parties import Consumer, Directory, PatientIdentitySource
-from mpi.index.ports import Store
+from mpi.index.ports import Store, StoredRecord
 from mpi.index.registry import Registry
 from mpi.index.review import LIVE_STATES, Verdict
 from mpi.matching.model import MatchModel
@@ -125,12 +130,13 @@ class World:
     store: Store
     parties: Directory = field(default_factory=directory)
     policy: LinkPolicy = field(default_factory=LinkPolicy)
+    rule: TwoPersonRule = field(default_factory=TwoPersonRule)
     model: MatchModel = field(default_factory=MatchModel.default)
     clock: Clock = field(default_factory=Clock)
     _sent: int = 0
 
     def __post_init__(self) -> None:
-        self.registry = Registry(self.store, self.parties, self.model, self.clock, self.policy)
+        self.registry = Registry(self.store, self.parties, self.model, self.clock, self.policy, self.rule)
 
     def send(
         self, instruction: Instruction, *, source: str, control_id: str = "", content: str = ""
@@ -159,6 +165,39 @@ class World:
 
     def merge(self, site: str, survivor: str, subsumed: str, *, minute: int = 0, **more: Any) -> Receipt:
         return self.send(merge(site, survivor, subsumed, minute=minute), source=f"ris-{site.lower()}", **more)
+
+    def rename(self, site: str, new: str, old: str, *, minute: int = 0, **more: Any) -> Receipt:
+        renamed = replace(merge(site, new, old, minute=minute), renamed=True)
+        return self.send(renamed, source=f"ris-{site.lower()}", **more)
+
+    def link(
+        self,
+        left: tuple[str, str],
+        right: tuple[str, str],
+        *,
+        linked: bool = True,
+        minute: int = 0,
+        source: str = "",
+    ) -> Receipt:
+        """A24, or A37 when not linked; by the source of the left one unless another is named."""
+        source = source or f"ris-{left[0].lower()}"
+        at = START + timedelta(minutes=minute)
+        return self.send(IdentifiersLinked(key(*left), key(*right), linked, at, source), source=source)
+
+    def move(self, site: str, to: str, origin: str, *, minute: int = 0) -> Receipt:
+        at = START + timedelta(minutes=minute)
+        source = f"ris-{site.lower()}"
+        return self.send(PatientMoved(key(site, to), key(site, origin), at, source), source=source)
+
+    def record(self, site: str, value: str, epoch: int = 0) -> StoredRecord:
+        with self.store.read() as uow:
+            found = uow.records.by_key(key(site, value)._replace(epoch=epoch))
+        assert found is not None
+        return found
+
+    def facts_of(self, kind: FactKind) -> list[Fact]:
+        """Those that stand."""
+        return [fact for fact in self.registry.facts(limit=10_000) if fact.kind is kind and fact.stands]
 
     def euid(self, site: str, value: str) -> str:
         return self.registry.euid_of(key(site, value))
@@ -202,7 +241,7 @@ class World:
             tasks = uow.reviews.page(states=LIVE_STATES, limit=10_000)
             records = uow.records.by_ids({i for t in tasks for i in (t.key.left_id, t.key.right_id)})
         return frozenset(
-            (str(t.key.kind), frozenset((records[t.key.left_id].key, records[t.key.right_id].key)), t.reason)
+            (str(t.kind), frozenset((records[t.key.left_id].key, records[t.key.right_id].key)), t.reason)
             for t in tasks
         )
 
@@ -234,22 +273,11 @@ class World:
             records = uow.records.by_ids(uow.records.all_ids())
             edges = uow.edges.touching(list(records))
             facts = uow.facts.standing([record.key for record in records.values()])
-        retired = {fact.right for fact in facts if fact.kind is FactKind.MERGED}
-        nodes = [
-            Node(r.id, r.key, r.native_euid, r.first_event_time, r.traits.qualified_ins, r.key in retired)
-            for r in records.values()
-        ]
-        policy = LinkPolicy(
-            self.policy.same_domain,
-            self.model.thresholds.same_domain_bits,
-            self.policy.max_set_size,
-            self.policy.ambiguity_margin_bits,
-        )
         derived = graph.partition(
-            nodes,
+            list(nodes_of(records.values(), facts).values()),
             edges,
             facts,
-            policy=policy,
+            policy=self.registry.policy,
             contradicts=lambda a, b: score(self.model, records[a].traits, records[b].traits).contradicts,
         )
         return frozenset(frozenset(records[i].key for i in members) for members in derived.sets)

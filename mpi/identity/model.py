@@ -7,7 +7,7 @@ The reference form stays what was sent. What is compared is derived from it in `
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple, Self
 
 
@@ -39,10 +39,16 @@ class PatientIdentifier:
 
 
 class RecordKey(NamedTuple):
-    """A source record's name: the key of its domain, and the identifier value there."""
+    """
+    A source record's name: the key of its domain, the identifier value there, and its epoch.
+
+    A site that gives an old identifier to another person begins a new epoch of it: another record,
+    another person, one identifier.
+    """
 
     domain: str
     value: str
+    epoch: int = 0
 
 
 class NameUse(StrEnum):
@@ -201,6 +207,16 @@ class Witness(StrEnum):
     """A DICOM header: a copy of an identity, often old or in the used name."""
 
 
+class Urgency(IntEnum):
+    """How soon an identity matters at the bedside, as far as a message tells."""
+
+    NONE = 0
+    PRESENT = 1
+    """Admitted, registered or expected: A01, A04, A05."""
+    EMERGENCY = 2
+    """Patient class E (PV1-2)."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
     """
@@ -212,6 +228,8 @@ class SourceRecord:
         others: every other identifier in the statement (foreign, INS, insurance), as sent.
         event_time: when it became true: EVN-6, else EVN-2, else MSH-7; aware, UTC.
         source: name of the patient identity source, from the configuration.
+        urgency: how soon somebody needs the identity to be right.
+        replaces_ins: matricules that this statement takes the place of, or withdraws (A47, MRG-1).
         warnings: places and problems tolerated on the way in, without values.
     """
 
@@ -222,6 +240,8 @@ class SourceRecord:
     source: str
     others: tuple[PatientIdentifier, ...] = ()
     witness: Witness = Witness.FEED
+    urgency: Urgency = Urgency.NONE
+    replaces_ins: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=())
 
     @property

@@ -14,11 +14,13 @@ from mpi.identity.ins import NEVER_ANSWERED
 from mpi.identity.model import PatientIdentifier, RecordKey
 from mpi.identity.traits import Traits, normalise
 from mpi.index import golden
+from mpi.index.epochs import ChangesPerson, read_epochs
 from mpi.index.euid import native_euid, surrogate
-from mpi.index.events import Fact, FactKind
-from mpi.index.graph import LinkPolicy
-from mpi.index.intake import BLOCK_CAP
+from mpi.index.events import Fact
+from mpi.index.graph import LinkPolicy, retired_keys
+from mpi.index.intake import BLOCK_CAP, present
 from mpi.index.parties import Directory
+from mpi.index.past import epochs_then, record_then
 from mpi.index.ports import Membership, StoredRecord, UnitOfWork
 from mpi.index.resolution import Guest, GuestGroup, Host, Identity, Resolution, ResolutionStatus, group_guests
 from mpi.matching.blocking import blocking_keys
@@ -29,11 +31,16 @@ from mpi.matching.online import ScoredPair, score
 
 @dataclass(frozen=True, slots=True)
 class MemberView:
-    """One source record of an enterprise record, as an answer shows it."""
+    """
+    One source record of an enterprise record, as an answer shows it.
+
+    Args:
+        retired: the identifier names it no longer: merged away, renamed, or given to another person.
+    """
 
     record: StoredRecord
     identifier: PatientIdentifier
-    subsumed: bool
+    retired: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +89,18 @@ class Answers:
 
     Args:
         euid_secret: surrogate identifiers are derived with it.
+        changes_person: the overlay firewall's judgement, to know records as they were.
     """
 
     def __init__(
-        self, directory: Directory, model: MatchModel, policy: LinkPolicy, euid_secret: bytes
+        self,
+        directory: Directory,
+        model: MatchModel,
+        policy: LinkPolicy,
+        euid_secret: bytes,
+        changes_person: ChangesPerson,
     ) -> None:
+        self._changes_person = changes_person
         self._directory = directory
         self._model = model
         self._policy = policy
@@ -100,24 +114,35 @@ class Answers:
         targets: frozenset[str] | None,
         visible: frozenset[str],
         as_of: datetime | None,
+        protected_now: bool = True,
     ) -> tuple[MemberView, ...] | None:
-        """The members to name for a record; None when it is not to be answered."""
-        members = self.answerable_set(uow, key, as_of=as_of)
+        """
+        The members to name for an identifier; None when it is not to be answered.
+
+        Args:
+            protected_now: of the past, leave out who is protected today as well as who was then.
+        """
+        members = self.answerable_set(uow, key, as_of=as_of, protected_now=protected_now)
         if members is None:
             return None
         wanted = visible if targets is None else visible & targets
         return tuple(
             member
             for member in members
-            if member.record.key != key and not member.subsumed and member.record.key.domain in wanted
+            if member.record.key[:2] != key[:2] and not member.retired and member.record.key.domain in wanted
         )
 
     def answerable_set(
-        self, uow: UnitOfWork, key: RecordKey, *, as_of: datetime | None = None
+        self,
+        uow: UnitOfWork,
+        key: RecordKey,
+        *,
+        as_of: datetime | None = None,
+        protected_now: bool = True,
     ) -> tuple[MemberView, ...] | None:
-        """The members of a record's set, protected ones left out; None when the record is not to be answered."""
-        record = uow.records.by_key(key)
-        if record is None or record.traits.attributes & NEVER_ANSWERED:
+        """The set of whom an identifier names, protected ones left out; None when it is not to be answered."""
+        record = self.named(uow, key, as_of=as_of)
+        if record is None or self._protects(uow, record, as_of, protected_now):
             return None
         euid = uow.memberships.euid_of(record.id, as_of=as_of)
         if euid is None:
@@ -125,16 +150,49 @@ class Answers:
         members = self._members(uow, euid, as_of=as_of)
         asked = next((member for member in members if member.record.id == record.id), None)
         stated = any(member.record.first_event_time is not None for member in members)
-        if asked is None or not stated or (asked.subsumed and record.first_event_time is None):
+        if asked is None or not stated or (asked.retired and record.first_event_time is None):
             return None
-        return tuple(member for member in members if not member.record.traits.attributes & NEVER_ANSWERED)
+        return tuple(
+            member for member in members if not self._protects(uow, member.record, as_of, protected_now)
+        )
+
+    def named(self, uow: UnitOfWork, key: RecordKey, *, as_of: datetime | None = None) -> StoredRecord | None:
+        """The record an identifier names now, or named at an instant: its latest epoch stated by then."""
+        epochs = uow.records.epochs(key.domain, key.value)
+        if as_of is not None:
+            then = epochs_then(uow, key.domain, key.value, as_of, self._changes_person)
+            if then:
+                return then[-1]
+        wanted = present(epochs, key)
+        return next((record for record in epochs if record.key == wanted), None)
+
+    def _protects(
+        self, uow: UnitOfWork, record: StoredRecord, as_of: datetime | None, protected_now: bool
+    ) -> bool:
+        """Whether a record is, or at that instant was, anonymous or hidden."""
+        if as_of is None:
+            return bool(record.traits.attributes & NEVER_ANSWERED)
+        then = record_then(uow, record, as_of, self._changes_person)
+        if then is not None and then.traits.attributes & NEVER_ANSWERED:
+            return True
+        today = uow.records.get(record.id)
+        return protected_now and bool(today.traits.attributes & NEVER_ANSWERED)
+
+    def euids_of(self, uow: UnitOfWork, key: RecordKey, *, until: datetime) -> set[str]:
+        """Every enterprise identifier the records of an identifier had borne by an instant."""
+        return {
+            item.euid
+            for record in uow.records.epochs(key.domain, key.value)
+            for item in uow.memberships.history(record.id)
+            if item.valid_from <= until
+        }
 
     def _members(
         self, uow: UnitOfWork, euid: str, *, as_of: datetime | None = None
     ) -> tuple[MemberView, ...]:
         records = uow.records.by_ids(uow.memberships.members(euid, as_of=as_of))
         facts = _standing(uow, [record.key for record in records.values()], as_of)
-        retired = {fact.right for fact in facts if fact.kind is FactKind.MERGED}
+        retired = retired_keys(facts)
         views = []
         for record in sorted(records.values(), key=lambda r: r.key):
             domain = self._directory.domains.get(record.key.domain)
@@ -153,7 +211,7 @@ class Answers:
         members = tuple(
             member
             for member in self._members(uow, euid, as_of=as_of)
-            if member.record.key.domain in visible and not member.record.traits.attributes & NEVER_ANSWERED
+            if member.record.key.domain in visible and not self._protects(uow, member.record, as_of, True)
         )
         if not members:
             return None
@@ -169,12 +227,11 @@ class Answers:
             for fact in _standing(uow, keys, as_of)
             if fact.is_positive and fact.left in keys and fact.right in keys
         ]
-        stated = []
-        for record in by_id.values():
-            known = [s for s in uow.records.statements(record.id) if as_of is None or s.recorded_at <= as_of]
-            if known:
-                then = golden.current([(s.id, s.statement) for s in known])
-                stated.append(golden.Member(record.key, then, normalise(then.demographics).status))
+        stated = [
+            golden.Member(record.key, current, normalise(current.demographics).status)
+            for record in by_id.values()
+            if (current := self._current(uow, record, as_of)) is not None
+        ]
         history = sorted(
             ((record.key, item) for record in by_id.values() for item in uow.memberships.history(record.id)),
             key=lambda entry: (entry[1].valid_from, entry[0]),
@@ -184,19 +241,45 @@ class Answers:
             euid, asked, members, golden.golden_record(stated), tuple(links), tuple(history)
         )
 
+    def _current(
+        self, uow: UnitOfWork, record: StoredRecord, as_of: datetime | None
+    ) -> golden.Current | None:
+        """What the accepted statements of a record say, now or at an instant; None when there are none."""
+        first, *_ = epochs = uow.records.epochs(record.key.domain, record.key.value)
+        facts = _standing(uow, [epoch.key for epoch in epochs], as_of)
+        said = [s for s in uow.records.statements(first.id) if as_of is None or s.recorded_at <= as_of]
+        for epoch in read_epochs(said, facts, self._changes_person):
+            if epoch.number == record.key.epoch and epoch.accepted:
+                return golden.current([(item.id, item.statement) for item in epoch.accepted])
+        return None
+
     def find_candidates(
-        self, uow: UnitOfWork, traits: Traits, *, visible: frozenset[str]
+        self,
+        uow: UnitOfWork,
+        traits: Traits,
+        *,
+        visible: frozenset[str],
+        as_of: datetime | None = None,
     ) -> tuple[Candidate, ...]:
         """Visible enterprise records that resemble an identity, best member first; protected ones never."""
-        pool = uow.records.candidates(blocking_keys(traits), excluding=None, block_cap=BLOCK_CAP)
+        keys = blocking_keys(traits)
+        past = as_of is not None
+        pool = uow.records.candidates(keys, excluding=None, block_cap=BLOCK_CAP, past=past).records
+        if as_of is not None:
+            then = (record_then(uow, record, as_of, self._changes_person) for record in pool)
+            pool = tuple(r for r in then if r is not None and set(blocking_keys(r.traits)) & set(keys))
         scored = [
             (record, result)
-            for record in pool.records
+            for record in pool
             if record.key.domain in visible
-            and not record.traits.attributes & NEVER_ANSWERED
+            and not self._protects(uow, record, as_of, True)
             and (result := score(self._model, traits, record.traits)).decision is not Decision.NON_LINK
         ]
-        euid_of = uow.memberships.current([record.id for record, _ in scored])
+        if as_of is None:
+            euid_of = uow.memberships.current([record.id for record, _ in scored])
+        else:
+            held = {record.id: uow.memberships.euid_of(record.id, as_of=as_of) for record, _ in scored}
+            euid_of = {record_id: euid for record_id, euid in held.items() if euid is not None}
         best: dict[str, Candidate] = {}
         for record, result in sorted(scored, key=lambda item: (-item[1].weight_bits, item[0].key)):
             if record.id in euid_of:
@@ -255,7 +338,12 @@ class Answers:
         not answer, with what to say: protected ones, and numbers that come with somebody else's traits.
         """
         keys = {i.key for i in identities if i.key is not None and i.key.domain in visible}
-        records = {k: r for k, r in uow.records.by_keys(keys).items() if r.first_event_time is not None}
+        found = uow.records.by_keys(keys | {key._replace(epoch=1) for key in keys})
+        for key in [key for key in found if key.epoch]:  # the identifier was given to somebody else
+            first = key._replace(epoch=0)
+            named = self.named(uow, first)
+            found |= {first: named} if named is not None else {}
+        records = {key: r for key, r in found.items() if r.first_event_time is not None}
         euids = uow.memberships.current([record.id for record in records.values()])
         held: dict[int, str] = {}
         withheld: dict[int, ResolutionStatus] = {}
@@ -322,11 +410,7 @@ def _standing(uow: UnitOfWork, keys: Collection[RecordKey], as_of: datetime | No
     """The facts that stand, or stood at an instant."""
     if as_of is None:
         return uow.facts.standing(keys)
-    return [
-        fact
-        for fact in uow.facts.ever(keys)
-        if fact.recorded_at <= as_of and (fact.withdrawn_at is None or fact.withdrawn_at > as_of)
-    ]
+    return [fact for fact in uow.facts.ever(keys) if fact.stood(as_of)]
 
 
 def _visible_anchor(members: Sequence[MemberView], visible: frozenset[str]) -> str:
@@ -343,7 +427,7 @@ def _visible_identifiers(
     return tuple(
         member.identifier
         for member in members
-        if not member.subsumed
+        if not member.retired
         and member.record.key.domain in visible
         and not member.record.traits.attributes & NEVER_ANSWERED
     )

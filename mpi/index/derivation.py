@@ -6,16 +6,17 @@ deriving everything from nothing would give.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mpi.identity.model import RecordKey
+from mpi.identity.model import RecordKey, Urgency
 from mpi.index import graph
 from mpi.index.events import Fact, FactKind
-from mpi.index.graph import Edge, LinkPolicy, Node
+from mpi.index.graph import Edge, LinkPolicy, Node, retired_keys
 from mpi.index.parties import Consumer
 from mpi.index.ports import StoredRecord, UnitOfWork
-from mpi.index.review import LIVE_STATES, TaskKey, TaskKind, TaskState, WantedTask
+from mpi.index.questions import Situation, oversized_block_task, wanted_tasks
+from mpi.index.review import LIVE_STATES, TaskKey, TaskState, Topic, WantedTask, priority
 from mpi.matching.decision import Decision
 from mpi.matching.model import MatchModel
 from mpi.matching.online import score
@@ -52,18 +53,29 @@ class Component:
 
     @property
     def nodes(self) -> dict[int, Node]:
-        retired = {fact.right for fact in self.facts if fact.kind is FactKind.MERGED}
-        return {
-            record.id: Node(
-                record.id,
-                record.key,
-                record.native_euid,
-                record.first_event_time,
-                record.traits.qualified_ins,
-                record.key in retired,
-            )
-            for record in self.records.values()
-        }
+        """What the partition needs of each record."""
+        return nodes_of(self.records.values(), self.facts)
+
+
+def nodes_of(records: Iterable[StoredRecord], facts: Iterable[Fact]) -> dict[int, Node]:
+    """Records as the partition sees them, with what standing facts say of each."""
+    facts = tuple(facts)
+    retired = retired_keys(facts)
+    doubted = {fact.left for fact in facts if fact.kind is FactKind.DOUBTED}
+    return {
+        record.id: Node(
+            record.id,
+            record.key,
+            record.native_euid,
+            record.first_event_time,
+            record.traits.qualified_ins,
+            record.key in retired,
+            record.key in doubted,
+            record.held_since,
+            record.urgency,
+        )
+        for record in records
+    }
 
 
 class Derivation:
@@ -71,13 +83,21 @@ class Derivation:
     Derives sets and tasks again, and stores what changed.
 
     Args:
+        priority_of: how urgently the questions of a domain are shown, 0 to 9.
         consumers: who is told when sets change.
     """
 
-    def __init__(self, model: MatchModel, policy: LinkPolicy, consumers: Iterable[Consumer]) -> None:
+    def __init__(
+        self,
+        model: MatchModel,
+        policy: LinkPolicy,
+        consumers: Iterable[Consumer],
+        priority_of: Callable[[str], int] = lambda _domain: 0,
+    ) -> None:
         self._model = model
         self._policy = policy
         self._consumers = tuple(consumers)
+        self._priority_of = priority_of
 
     def recompute(
         self,
@@ -85,6 +105,7 @@ class Derivation:
         seeds: Iterable[int],
         *,
         at: datetime,
+        cause: str,
         oversized: Collection[int] = (),
         loaded: Mapping[int, StoredRecord] | None = None,
     ) -> Effect:
@@ -92,12 +113,38 @@ class Derivation:
         Derive again the sets and the tasks of the component the seeds touch, and store what changed.
 
         Args:
+            cause: what makes it necessary, by this index's own names: `message/9`, `fact/3`.
             oversized: records whose candidates could not all be compared.
             loaded: records already read in this unit of work, as they stand.
         """
         view = self.component(uow, seeds, loaded=loaded)
         if not view.inside:
             return NO_EFFECT
+        before = uow.memberships.current(view.records.keys())
+        situation = self.derive(view, before)
+        euid_of = situation.derived.euid_of
+        moved: set[str] = set()
+        for record_id in sorted(view.inside):
+            euid = euid_of[record_id]
+            if before.get(record_id) != euid:
+                uow.memberships.move(record_id, euid, at=at, cause=cause, model_version=self._model.version)
+                moved |= {euid, before.get(record_id, euid)}
+        wanted = wanted_tasks(situation)
+        for record_id in oversized:
+            task = oversized_block_task(record_id)
+            wanted[task.key] = task
+        opened = self._sync_tasks(uow, view.inside, wanted, situation.nodes, at=at)
+        self._notify(uow, view, moved, at=at)
+        linked = frozenset(i for members in situation.derived.sets if len(members) > 1 for i in members)
+        return Effect(tuple(sorted(view.inside)), tuple(sorted(moved)), linked, tasks_opened=opened)
+
+    def derive(self, view: Component, euid_of: Mapping[int, str]) -> Situation:
+        """
+        The sets of a component, and what surrounds them. Nothing is stored.
+
+        Args:
+            euid_of: the enterprise record of each record outside the component.
+        """
         nodes = view.nodes
         contradicts = self._contradicts(view.records)
         derived = graph.partition(
@@ -107,22 +154,15 @@ class Derivation:
             policy=self._policy,
             contradicts=contradicts,
         )
-        before = uow.memberships.current(nodes.keys())
-        moved: set[str] = set()
-        for record_id in sorted(view.inside):
-            euid = derived.euid_of[record_id]
-            if before.get(record_id) != euid:
-                uow.memberships.move(record_id, euid, at=at)
-                moved |= {euid, before.get(record_id, euid)}
-        euid_of = {**before, **derived.euid_of}
-        wanted = graph.wanted_tasks(nodes, derived, view.edges, view.facts, euid_of, contradicts)
-        for record_id in oversized:
-            task = graph.oversized_block_task(record_id)
-            wanted[task.key] = task
-        opened = self._sync_tasks(uow, view.inside, wanted, at=at)
-        self._notify(uow, view, moved, at=at)
-        linked = frozenset(i for members in derived.sets if len(members) > 1 for i in members)
-        return Effect(tuple(sorted(view.inside)), tuple(sorted(moved)), linked, tasks_opened=opened)
+        return Situation(
+            nodes,
+            {node.key: record_id for record_id, node in nodes.items()},
+            derived,
+            view.edges,
+            graph.effective(view.facts),
+            {**euid_of, **derived.euid_of},
+            contradicts,
+        )
 
     def component(
         self, uow: UnitOfWork, seeds: Iterable[int], *, loaded: Mapping[int, StoredRecord] | None = None
@@ -180,42 +220,61 @@ class Derivation:
         uow: UnitOfWork,
         inside: Collection[int],
         wanted: Mapping[TaskKey, WantedTask],
+        nodes: Mapping[int, Node],
         *,
         at: datetime,
     ) -> int:
-        """Open what is newly asked, close what is no longer, touch nothing else. Returns how many opened."""
+        """Open what is newly asked, promote and close the rest, touch nothing else. Returns how many opened."""
         opened = 0
         existing = {task.key: task for task in uow.reviews.touching(inside)}
-        for key, question in sorted(wanted.items()):
+        for key, asked in sorted(wanted.items()):
             task = existing.get(key)
             if task is None:
-                uow.reviews.open(question, at=at)
+                uow.reviews.open(self._with_priority(asked, nodes), at=at)
                 opened += 1
-            elif task.state not in LIVE_STATES:
-                uow.reviews.change(
-                    task.id,
-                    state=TaskState.OPEN,
-                    at=at,
+                continue
+            question = self._with_priority(asked, nodes)
+            same = (task.kind, task.reason, dict(task.fingerprint)) == (
+                question.kind,
+                question.reason,
+                dict(question.fingerprint),
+            )
+            if task.state is TaskState.DECIDED and same:
+                continue  # dismissed: what was looked at has not changed
+            asks_again = task.state not in LIVE_STATES
+            if (
+                asks_again
+                or not same
+                or (task.weight_bits, task.priority)
+                != (
+                    question.weight_bits,
+                    question.priority,
+                )
+            ):
+                now = replace(
+                    task,
+                    kind=question.kind,
                     reason=question.reason,
                     weight_bits=question.weight_bits,
+                    fingerprint=question.fingerprint,
+                    priority=question.priority,
                 )
-                opened += 1
-            elif (task.reason, task.weight_bits) != (question.reason, question.weight_bits):
-                uow.reviews.change(
-                    task.id,
-                    state=task.state,
-                    at=at,
-                    reason=question.reason,
-                    weight_bits=question.weight_bits,
-                    verdict=task.verdict,
-                    reviewer=task.reviewer,
-                    fact_id=task.fact_id,
-                )
+                if asks_again:
+                    now = replace(now, state=TaskState.OPEN, verdict=None, reviewer="", fact_id=None)
+                uow.reviews.change(now, at=at)
+                opened += asks_again
         for key, task in existing.items():
-            keep = key.kind is TaskKind.OVERSIZED_BLOCK
+            keep = key.topic is Topic.BLOCK or task.state is TaskState.PROPOSED
             if task.state in LIVE_STATES and key not in wanted and not keep:
-                uow.reviews.change(task.id, state=TaskState.OBSOLETE, at=at)
+                done = replace(task, state=TaskState.OBSOLETE, verdict=None, reviewer="", fact_id=None)
+                uow.reviews.change(done, at=at)
         return opened
+
+    def _with_priority(self, asked: WantedTask, nodes: Mapping[int, Node]) -> WantedTask:
+        ends = [nodes[i] for i in (asked.key.left_id, asked.key.right_id) if i in nodes]
+        urgency = max((node.urgency for node in ends), default=Urgency.NONE)
+        site = max((self._priority_of(node.key.domain) for node in ends), default=0)
+        return replace(asked, priority=priority(asked.kind, urgency=urgency, site=site))
 
     def _notify(self, uow: UnitOfWork, view: Component, moved: Collection[str], *, at: datetime) -> None:
         """One outbox row for each consumer that may see a domain whose sets changed."""

@@ -14,7 +14,8 @@ from mpi.identity.model import RecordKey
 
 def native_euid(secret: bytes, key: RecordKey) -> str:
     """The enterprise identifier a source record has by itself, for ever. 80 bits: 16 letters and digits."""
-    return _derive(secret, 10, key.domain, key.value)
+    epoch = (str(key.epoch),) if key.epoch else ()
+    return _derive(secret, 10, key.domain, key.value, *epoch)
 
 
 def surrogate(secret: bytes, consumer: str, anchor: str) -> str:

@@ -5,7 +5,8 @@ A message becomes an envelope (its bytes and how to recognise it again) and an i
 (what it asks). What stays true afterwards is a fact; everything else is derived from facts.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -51,18 +52,63 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class IdentityStated:
-    """A source says who a person is. Several records: one person, several domains the source feeds."""
+    """
+    A source says who a person is. Several records: one person, several domains the source feeds.
+
+    Args:
+        elsewhere: the same person's identifiers in domains the source does not feed but may link to.
+    """
 
     records: tuple[SourceRecord, ...]
+    elsewhere: tuple[RecordKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class IdentifiersMerged:
-    """A source retires one of its own identifiers in favour of another (A40)."""
+    """
+    A source retires one of its own identifiers in favour of another.
+
+    Args:
+        renamed: one record gets another identifier (A47), which must be free; otherwise two
+            records become one (A40).
+    """
 
     survivor: PatientIdentifier
     subsumed: PatientIdentifier
     domain: str
+    event_time: datetime
+    source: str
+    warnings: tuple[str, ...] = ()
+    renamed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifiersLinked:
+    """
+    A source says that two identifiers are one person's (A24), or no longer are (A37).
+
+    Args:
+        left, right: in any order; the records need not exist yet.
+    """
+
+    left: RecordKey
+    right: RecordKey
+    linked: bool
+    event_time: datetime
+    source: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PatientMoved:
+    """
+    A source moves visits or documents from one patient to another (A43, A44, A45): a wrong patient was chosen.
+
+    The identifiers keep their meaning; it is a hint that their exams may be mixed up.
+    """
+
+    to: RecordKey
+    origin: RecordKey
     event_time: datetime
     source: str
     warnings: tuple[str, ...] = ()
@@ -73,7 +119,7 @@ class Nothing:
     """A message that is read and asks for nothing: it is kept, and changes no identity."""
 
 
-Instruction = IdentityStated | IdentifiersMerged | Nothing
+Instruction = IdentityStated | IdentifiersMerged | IdentifiersLinked | PatientMoved | Nothing
 
 
 class MessageState(StrEnum):
@@ -113,22 +159,59 @@ class FactKind(StrEnum):
     """A person decided: must-link."""
     DIFFERENT = "different"
     """A person decided: cannot-link."""
+    HOMONYMS = "homonyms"
+    """A person decided: two people of the same traits; cannot-link, and known as such (RNIV)."""
+    DOUBTED = "doubted"
+    """A person decided: this record is the wrong one. It links to nothing by weight."""
+    CONTINUED = "continued"
+    """A person decided: a held statement is of the person its identifier always named."""
+    SET_ASIDE = "set_aside"
+    """A person decided: a statement is of somebody else, by mistake; it never takes effect."""
+    RECYCLED = "recycled"
+    """A person decided: from a statement on, the identifier names somebody else: a new epoch."""
+    ERASED = "erased"
+    """A person decided: what is known under this identifier is destroyed, and its EUID retired."""
     MERGED = "merged"
     """A source retired the right identifier in favour of the left one (A40)."""
+    RENAMED = "renamed"
+    """A source gave the record of the right identifier the left one (A47)."""
     SOURCE_LINKED = "source_linked"
-    """A source stated several identifiers of one person in one message."""
+    """A source stated several identifiers of one person (PID-3), or linked them (A24)."""
+    SOURCE_UNLINKED = "source_unlinked"
+    """A source says that two identifiers are not one person's (A37): no weight joins them."""
+    MOVED = "moved"
+    """A source moved visits from the right record to the left one (A43, A44, A45)."""
+
+
+POSITIVE = frozenset({FactKind.SAME, FactKind.MERGED, FactKind.RENAMED, FactKind.SOURCE_LINKED})
+"""They hold two records together."""
+NEGATIVE = frozenset({FactKind.DIFFERENT, FactKind.HOMONYMS})
+"""They keep two records apart, whatever else is asserted."""
+RETIRING = frozenset({FactKind.MERGED, FactKind.RENAMED})
+"""The right identifier is no longer in use."""
+ABOUT_A_STATEMENT = frozenset({FactKind.CONTINUED, FactKind.SET_ASIDE, FactKind.RECYCLED})
+BY_SOURCES = frozenset(
+    {FactKind.MERGED, FactKind.RENAMED, FactKind.SOURCE_LINKED, FactKind.SOURCE_UNLINKED, FactKind.MOVED}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
     """
-    One assertion about two source records, which need not exist yet.
+    One assertion about one or two source records, which need not exist yet.
 
     Args:
         id: 0 until stored.
-        left: for `MERGED`, the survivor. Otherwise the smaller key, so that a pair has one name.
+        left: the survivor, the new identifier, or where visits moved to, when the kind has a
+            direction. Otherwise the smaller key, so that a pair has one name. Equal to `right`
+            when the assertion is about one record.
         actor: `user:…` or `source:…`.
         event_time: when it became true, by the one who asserted it; ties break on fixed keys.
+        statement_id: the statement it is about, for the kinds that are about one.
+        act_id: the first fact of the act it belongs to: what was asserted together is withdrawn together.
+        seen: how the two records compared when a person decided (trait -> level).
+        second_needed: it stands only once another person confirmed it.
+        withdrawal_asked_by: who asked to withdraw a fact that two people made; another one has to agree.
     """
 
     id: int
@@ -140,15 +223,36 @@ class Fact:
     recorded_at: datetime
     reason: str = ""
     message_id: int | None = None
+    statement_id: int | None = None
+    act_id: int | None = None
+    seen: Mapping[str, str] = field(default_factory=dict)
+    second_needed: bool = False
+    confirmed_at: datetime | None = None
+    confirmed_by: str = ""
+    withdrawal_asked_by: str = ""
     withdrawn_at: datetime | None = None
     withdrawn_by: str = ""
 
     @property
+    def stands(self) -> bool:
+        """Whether it counts today."""
+        return self.withdrawn_at is None and (not self.second_needed or self.confirmed_at is not None)
+
+    def stood(self, instant: datetime) -> bool:
+        """Whether it counted at an instant."""
+        since = self.confirmed_at if self.second_needed else self.recorded_at
+        return (
+            since is not None
+            and since <= instant
+            and (self.withdrawn_at is None or self.withdrawn_at > instant)
+        )
+
+    @property
     def is_positive(self) -> bool:
         """Whether it holds two records together."""
-        return self.kind is not FactKind.DIFFERENT
+        return self.kind in POSITIVE
 
     @property
     def is_by_source(self) -> bool:
         """Whether a source asserted it, rather than a person."""
-        return self.kind in (FactKind.MERGED, FactKind.SOURCE_LINKED)
+        return self.kind in BY_SOURCES

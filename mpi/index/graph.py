@@ -9,19 +9,19 @@ Order of precedence: what people decided, what sources asserted, then weights, s
 A union is refused when it would contradict what stands; a refusal says why and becomes a task.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mpi.identity.model import RecordKey
-from mpi.index.events import Fact, FactKind
-from mpi.index.review import TaskKey, TaskKind, WantedTask
+from mpi.identity.model import RecordKey, Urgency
+from mpi.index.events import NEGATIVE, POSITIVE, RETIRING, Fact, FactKind
 from mpi.matching.clusters import AMBIGUITY_MARGIN_BITS, MAX_SET_SIZE
 from mpi.matching.decision import Decision
-from mpi.matching.guards import ALERTING
 from mpi.matching.online import ScoredPair
 
+BRIDGE_MARGIN_BITS = 3.0
+"""How much more than a link two sets of several records need to be joined by a single one."""
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -42,7 +42,10 @@ class Node:
 
     Args:
         first_event_time: None while no statement was received for it.
-        subsumed: its source retired it (A40): it stays in its set and is never answered.
+        retired: its identifier names it no longer (A40, A47, a later epoch): it stays in its set and is
+            never answered.
+        doubted: a person said it is the wrong one; weights join it to nothing.
+        held_since: a statement of then looks like another person's: nothing first stated later is joined to it.
     """
 
     record_id: int
@@ -50,12 +53,20 @@ class Node:
     native_euid: str
     first_event_time: datetime | None
     qualified_ins: str = ""
-    subsumed: bool = False
+    retired: bool = False
+    doubted: bool = False
+    held_since: datetime | None = None
+    urgency: Urgency = Urgency.NONE
 
     @property
     def seniority(self) -> tuple[datetime, RecordKey]:
         """Oldest first; a record nobody stated comes last."""
         return self.first_event_time or _NEVER, self.key
+
+    @property
+    def is_active(self) -> bool:
+        """Whether its identifier is stated and in use."""
+        return self.first_event_time is not None and not self.retired
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +79,14 @@ class LinkPolicy:
             `forbid` never do, the first with a question to a person.
         max_set_size: records in one set before a further link needs a person.
         ambiguity_margin_bits: a record that fits two sets with less than this between them joins neither.
+        bridge_bits: two sets of several records are not joined by a single link weaker than this.
     """
 
     same_domain: str = "link"
     same_domain_bits: float = 0.0
     max_set_size: int = MAX_SET_SIZE
     ambiguity_margin_bits: float = AMBIGUITY_MARGIN_BITS
+    bridge_bits: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,35 +151,14 @@ def partition(
             only across two sets about to be joined by weight.
     """
     by_id = {node.record_id: node for node in nodes}
-    id_of = {node.key: node.record_id for node in nodes}
-    apart = cannot_links(facts, id_of)
-    links = sorted(
-        (
-            e
-            for e in edges
-            if e.score.decision is Decision.LINK and e.left_id in by_id and e.right_id in by_id
-        ),
-        key=lambda e: (-e.score.weight_bits, *sorted((by_id[e.left_id].key, by_id[e.right_id].key))),
-    )
-    weights = {(e.left_id, e.right_id): e.score.weight_bits for e in edges}
+    rules = _Rules(by_id, edges, effective(facts), policy, contradicts)
     ambiguous: set[int] = set()
     while True:
         sets = _Sets(by_id)
-        refusals = _apply_facts(sets, facts, id_of, by_id, apart)
+        refusals = rules.apply_facts(sets)
         asserted = {record_id: sets.of(record_id) for record_id in by_id}
-        for edge in links:
-            left, right = sets.of(edge.left_id), sets.of(edge.right_id)
-            if left == right:
-                continue
-            if edge.left_id in ambiguous or edge.right_id in ambiguous:
-                refusals.append(Refusal(edge.left_id, edge.right_id, "ambiguous", edge.score.weight_bits))
-                continue
-            reason = _objection(left, right, by_id, apart, weights, policy, contradicts)
-            if reason is None:
-                sets.union(left, right)
-            else:
-                refusals.append(Refusal(edge.left_id, edge.right_id, reason, edge.score.weight_bits))
-        found = _ambiguous_records(sets, asserted, links, refusals, apart, policy)
+        refusals += rules.apply_links(sets, ambiguous)
+        found = rules.ambiguous_records(sets, asserted, refusals)
         if not found - ambiguous:
             break
         ambiguous |= found
@@ -178,40 +170,43 @@ def partition(
     return Partition(tuple(final), euid_of, tuple(refusals))
 
 
+def effective(facts: Iterable[Fact]) -> list[Fact]:
+    """
+    The facts that count among those that stand: of what one source said of a link, the last word.
+
+    A source links and unlinks (A24, A37); the later event holds, and at equal times the unlink.
+    """
+    kept: list[Fact] = []
+    last_word: dict[tuple[str, RecordKey, RecordKey], Fact] = {}
+    for fact in facts:
+        if fact.kind not in (FactKind.SOURCE_LINKED, FactKind.SOURCE_UNLINKED):
+            kept.append(fact)
+            continue
+        about = (fact.actor, fact.left, fact.right)
+        before = last_word.get(about)
+        if before is None or _rank(fact) > _rank(before):
+            last_word[about] = fact
+    return kept + list(last_word.values())
+
+
+def _rank(fact: Fact) -> tuple[datetime, bool, int]:
+    return fact.event_time, fact.kind is FactKind.SOURCE_UNLINKED, -fact.id
+
+
+def _pairs(facts: Iterable[Fact], id_of: Mapping[RecordKey, int]) -> dict[int, set[int]]:
+    """The records that facts relate, both ways."""
+    related: dict[int, set[int]] = defaultdict(set)
+    for fact in facts:
+        if fact.left in id_of and fact.right in id_of:
+            left, right = id_of[fact.left], id_of[fact.right]
+            related[left].add(right)
+            related[right].add(left)
+    return related
+
+
 def cannot_links(facts: Iterable[Fact], id_of: Mapping[RecordKey, int]) -> dict[int, set[int]]:
     """Records somebody declared different, both ways."""
-    apart: dict[int, set[int]] = defaultdict(set)
-    for fact in facts:
-        if fact.kind is FactKind.DIFFERENT and fact.left in id_of and fact.right in id_of:
-            left, right = id_of[fact.left], id_of[fact.right]
-            apart[left].add(right)
-            apart[right].add(left)
-    return apart
-
-
-_FACT_ORDER = (FactKind.SAME, FactKind.MERGED, FactKind.SOURCE_LINKED)
-
-
-def _apply_facts(
-    sets: _Sets,
-    facts: Sequence[Fact],
-    id_of: Mapping[RecordKey, int],
-    by_id: Mapping[int, Node],
-    apart: Mapping[int, set[int]],
-) -> list[Refusal]:
-    refusals = []
-    positive = [fact for fact in facts if fact.is_positive and fact.left in id_of and fact.right in id_of]
-    for fact in sorted(positive, key=lambda f: (_FACT_ORDER.index(f.kind), sorted((f.left, f.right)))):
-        left, right = sets.of(id_of[fact.left]), sets.of(id_of[fact.right])
-        if left == right:
-            continue
-        reason = hard_objection(left, right, by_id, apart)
-        if reason is None:
-            sets.union(left, right)
-        else:
-            pair = sorted((id_of[fact.left], id_of[fact.right]))
-            refusals.append(Refusal(pair[0], pair[1], f"{reason}:{fact.kind}", None, by_fact=True))
-    return refusals
+    return _pairs((fact for fact in facts if fact.kind in NEGATIVE), id_of)
 
 
 def hard_objection(
@@ -225,132 +220,173 @@ def hard_objection(
     return None
 
 
-def _objection(
-    left: frozenset[int],
-    right: frozenset[int],
-    by_id: Mapping[int, Node],
-    apart: Mapping[int, set[int]],
-    weights: Mapping[tuple[int, int], float],
-    policy: LinkPolicy,
-    contradicts: Callable[[int, int], bool],
-) -> str | None:
-    hard = hard_objection(left, right, by_id, apart)
-    if hard is not None:
-        return hard
-    if len(left) + len(right) > policy.max_set_size:
-        return "set_too_large"
-    across = [(min(a, b), max(a, b)) for a in left for b in right]
-    for a, b in across:
-        same_domain = by_id[a].key.domain == by_id[b].key.domain
-        if same_domain and not (by_id[a].subsumed or by_id[b].subsumed):
-            if policy.same_domain != "link":
-                return f"same_domain_{policy.same_domain}"
-            if weights.get((a, b), float("-inf")) < policy.same_domain_bits:
-                return "same_domain"
-    if any(contradicts(a, b) for a, b in across):
-        return "contradiction"
-    return None
-
-
-def _ambiguous_records(
-    sets: _Sets,
-    asserted: Mapping[int, frozenset[int]],
-    links: Sequence[Edge],
-    refusals: Sequence[Refusal],
-    apart: Mapping[int, set[int]],
-    policy: LinkPolicy,
-) -> set[int]:
-    """Records that joined one set by weight and were refused another one about as strong."""
-    attached: dict[int, float] = {}
-    for edge in links:
-        if sets.of(edge.left_id) == sets.of(edge.right_id):
-            for record_id in (edge.left_id, edge.right_id):
-                attached[record_id] = max(attached.get(record_id, float("-inf")), edge.score.weight_bits)
-    found = set()
-    for refusal in refusals:
-        if refusal.by_fact or refusal.weight_bits is None or refusal.reason in ("set_too_large", "ambiguous"):
-            continue
-        for record_id, other in ((refusal.left_id, refusal.right_id), (refusal.right_id, refusal.left_id)):
-            held_by_fact = len(asserted[record_id]) > 1
-            decided = other in apart.get(record_id, set())
-            margin = attached.get(record_id, float("inf")) - refusal.weight_bits
-            if not held_by_fact and not decided and margin < policy.ambiguity_margin_bits:
-                found.add(record_id)
-    return found
-
-
-def wanted_tasks(
-    nodes: Mapping[int, Node],
-    derived: Partition,
-    edges: Sequence[Edge],
-    facts: Sequence[Fact],
-    euid_of: Mapping[int, str],
-    contradicts: Callable[[int, int], bool],
-) -> dict[TaskKey, WantedTask]:
-    """
-    The questions the sets of one component leave for a person.
-
-    Args:
-        nodes: the component's records and the ends of its edges outside it.
-        euid_of: the enterprise record of every node, inside and outside.
-
-    Returns:
-        One task for each pair of sets (its strongest edge), for each same-domain pair in a set,
-        for each refused assertion, and for each assertion of a source whose two records contradict
-        each other. Nothing for sets somebody already declared different.
-    """
-    wanted: dict[TaskKey, WantedTask] = {}
-    id_of = {node.key: record_id for record_id, node in nodes.items()}
-    decided = {
-        frozenset((euid_of[id_of[fact.left]], euid_of[id_of[fact.right]]))
-        for fact in facts
-        if fact.kind is FactKind.DIFFERENT and fact.left in id_of and fact.right in id_of
+_FACT_ORDER = (FactKind.SAME, FactKind.MERGED, FactKind.RENAMED, FactKind.SOURCE_LINKED)
+_TELLS_APART = frozenset(
+    {
+        "cannot_link",
+        "ins_conflict",
+        "contradiction",
+        "same_domain",
+        "same_domain_review",
+        "same_domain_forbid",
     }
-    refused = {(min(r.left_id, r.right_id), max(r.left_id, r.right_id)): r.reason for r in derived.refusals}
-    strongest: dict[frozenset[str], Edge] = {}
-    for edge in sorted(
-        edges,
-        key=lambda e: (-e.score.weight_bits, *sorted((nodes[e.left_id].key, nodes[e.right_id].key))),
-    ):
-        pair = frozenset((euid_of[edge.left_id], euid_of[edge.right_id]))
-        if len(pair) == 2 and pair not in decided:
-            strongest.setdefault(pair, edge)
-    for edge in strongest.values():
-        reason = refused.get((edge.left_id, edge.right_id))
-        if reason == "same_domain_forbid":
-            continue
-        kind = TaskKind.POTENTIAL_LINK if reason in (None, "same_domain_review") else TaskKind.REFUSED_LINK
-        alerts = [guard for guard in edge.score.guards if guard in ALERTING]
-        if alerts:
-            kind, reason = TaskKind.INS_COLLISION, alerts[0]
-        reason = reason or (edge.score.guards[0] if edge.score.guards else "between_thresholds")
-        key = TaskKey(kind, edge.left_id, edge.right_id)
-        wanted[key] = WantedTask(key, reason, edge.score.weight_bits)
-    for members in derived.sets:
-        by_domain: dict[str, list[Node]] = defaultdict(list)
-        for record_id in members:
-            if not nodes[record_id].subsumed and nodes[record_id].first_event_time is not None:
-                by_domain[nodes[record_id].key.domain].append(nodes[record_id])
-        for same in by_domain.values():
-            first, *others = sorted(same, key=lambda node: node.seniority)
-            for other in others:
-                key = TaskKey(TaskKind.DUPLICATE_IN_DOMAIN, *sorted((first.record_id, other.record_id)))
-                wanted[key] = WantedTask(key, "two_active_records")
-    confirmed = {frozenset((fact.left, fact.right)) for fact in facts if fact.kind is FactKind.SAME}
-    for fact in facts:
-        known = fact.left in id_of and fact.right in id_of
-        if known and fact.is_by_source and frozenset((fact.left, fact.right)) not in confirmed:
-            left, right = sorted((id_of[fact.left], id_of[fact.right]))
-            if euid_of[left] == euid_of[right] and contradicts(left, right):
-                key = TaskKey(TaskKind.CONFLICT, left, right)
-                wanted[key] = WantedTask(key, f"records_contradict:{fact.kind}")
-    for refusal in derived.refusals:
-        if refusal.by_fact:
-            key = TaskKey(TaskKind.CONFLICT, refusal.left_id, refusal.right_id)
-            wanted[key] = WantedTask(key, refusal.reason)
-    return wanted
+)
+"""Refusals that say: two people. The others say only that a person should look first."""
 
 
-def oversized_block_task(record_id: int) -> WantedTask:
-    """The question left when a record had more candidates than may be compared at once."""
-    return WantedTask(TaskKey(TaskKind.OVERSIZED_BLOCK, record_id, record_id), "block_not_opened")
+class _Rules:
+    """What joins and what forbids, in one component."""
+
+    def __init__(
+        self,
+        by_id: Mapping[int, Node],
+        edges: Sequence[Edge],
+        facts: Sequence[Fact],
+        policy: LinkPolicy,
+        contradicts: Callable[[int, int], bool],
+    ) -> None:
+        self._by_id = by_id
+        self._facts = facts
+        self._policy = policy
+        self._contradicts = contradicts
+        self._id_of = {node.key: node.record_id for node in by_id.values()}
+        self._apart = cannot_links(facts, self._id_of)
+        self._unlinked = _pairs((f for f in facts if f.kind is FactKind.SOURCE_UNLINKED), self._id_of)
+        self._weights = {(e.left_id, e.right_id): e.score.weight_bits for e in edges}
+        self._links = sorted(
+            (
+                e
+                for e in edges
+                if e.score.decision is Decision.LINK and e.left_id in by_id and e.right_id in by_id
+            ),
+            key=lambda e: (-e.score.weight_bits, *sorted((by_id[e.left_id].key, by_id[e.right_id].key))),
+        )
+        self._linking = {(e.left_id, e.right_id) for e in self._links}
+
+    def apply_facts(self, sets: _Sets) -> list[Refusal]:
+        """Join what people, then sources, hold together."""
+        refusals = []
+        positive = [
+            f for f in self._facts if f.kind in POSITIVE and f.left in self._id_of and f.right in self._id_of
+        ]
+        for fact in sorted(positive, key=lambda f: (_FACT_ORDER.index(f.kind), sorted((f.left, f.right)))):
+            pair = sorted((self._id_of[fact.left], self._id_of[fact.right]))
+            left, right = sets.of(pair[0]), sets.of(pair[1])
+            if left == right:
+                continue
+            reason = hard_objection(left, right, self._by_id, self._apart)
+            if reason is None and fact.is_by_source and pair[1] in self._unlinked[pair[0]]:
+                reason = "source_unlinked"
+            if reason is None:
+                sets.union(left, right)
+            else:
+                refusals.append(Refusal(pair[0], pair[1], f"{reason}:{fact.kind}", None, by_fact=True))
+        return refusals
+
+    def apply_links(self, sets: _Sets, ambiguous: Collection[int]) -> list[Refusal]:
+        """Join by weight, strongest first."""
+        refusals = []
+        for edge in self._links:
+            left, right = sets.of(edge.left_id), sets.of(edge.right_id)
+            if left == right:
+                continue
+            reason = self._objection_to_link(edge.left_id, edge.right_id, ambiguous)
+            reason = reason or self._objection_to_union(left, right)
+            if reason is None:
+                sets.union(left, right)
+            else:
+                refusals.append(Refusal(edge.left_id, edge.right_id, reason, edge.score.weight_bits))
+        return refusals
+
+    def _objection_to_link(self, left_id: int, right_id: int, ambiguous: Collection[int]) -> str | None:
+        left, right = self._by_id[left_id], self._by_id[right_id]
+        if left.doubted or right.doubted:
+            return "doubted"
+        if right_id in self._unlinked[left_id]:
+            return "source_unlinked"
+        if _joined_too_late(left, right) or _joined_too_late(right, left):
+            return "overlay_suspected"
+        if left_id in ambiguous or right_id in ambiguous:
+            return "ambiguous"
+        return None
+
+    def _objection_to_union(self, left: frozenset[int], right: frozenset[int]) -> str | None:
+        hard = hard_objection(left, right, self._by_id, self._apart)
+        if hard is not None:
+            return hard
+        if len(left) + len(right) > self._policy.max_set_size:
+            return "set_too_large"
+        across = [(min(a, b), max(a, b)) for a in left for b in right]
+        for a, b in across:
+            same_domain = self._by_id[a].key.domain == self._by_id[b].key.domain
+            if same_domain and not (self._by_id[a].retired or self._by_id[b].retired):
+                if self._policy.same_domain != "link":
+                    return f"same_domain_{self._policy.same_domain}"
+                if self._weights.get((a, b), float("-inf")) < self._policy.same_domain_bits:
+                    return "same_domain"
+        if any(self._contradicts(a, b) for a, b in across):
+            return "contradiction"
+        if len(left) > 1 < len(right):
+            bridges = [self._weights[pair] for pair in across if pair in self._linking]
+            if len(bridges) == 1 and bridges[0] < self._policy.bridge_bits:
+                return "weak_bridge"
+        return None
+
+    def ambiguous_records(
+        self, sets: _Sets, asserted: Mapping[int, frozenset[int]], refusals: Sequence[Refusal]
+    ) -> set[int]:
+        """Records that joined one set by weight and were refused another one about as strong."""
+        attached: dict[int, float] = {}
+        for edge in self._links:
+            if sets.of(edge.left_id) == sets.of(edge.right_id):
+                for record_id in (edge.left_id, edge.right_id):
+                    attached[record_id] = max(attached.get(record_id, float("-inf")), edge.score.weight_bits)
+        found = set()
+        for refusal in refusals:
+            if refusal.by_fact or refusal.weight_bits is None or refusal.reason not in _TELLS_APART:
+                continue
+            for record_id, other in (
+                (refusal.left_id, refusal.right_id),
+                (refusal.right_id, refusal.left_id),
+            ):
+                held_by_fact = len(asserted[record_id]) > 1
+                decided = other in self._apart.get(record_id, set())
+                margin = attached.get(record_id, float("inf")) - refusal.weight_bits
+                if not held_by_fact and not decided and margin < self._policy.ambiguity_margin_bits:
+                    found.add(record_id)
+        return found
+
+
+def _joined_too_late(frozen: Node, other: Node) -> bool:
+    """Whether the links of a record under suspicion were already made when the other one came up."""
+    return frozen.held_since is not None and (other.first_event_time or _NEVER) >= frozen.held_since
+
+
+def retired_keys(facts: Iterable[Fact]) -> set[RecordKey]:
+    """Records whose identifier names them no longer: merged away, renamed, or of a former epoch."""
+    closing = (FactKind.RECYCLED, FactKind.ERASED)
+    return {fact.right for fact in facts if fact.kind in RETIRING or fact.kind in closing}
+
+
+def chain(facts: Iterable[Fact], left: RecordKey, right: RecordKey) -> list[Fact] | None:
+    """
+    The fewest positive facts that hold two records together, in order; None when nothing does.
+
+    It is what explains a contradiction: withdraw any one of them, and it is gone.
+    """
+    touching: dict[RecordKey, list[Fact]] = defaultdict(list)
+    for fact in sorted((f for f in facts if f.is_positive), key=lambda f: f.id):
+        touching[fact.left].append(fact)
+        touching[fact.right].append(fact)
+    reached: dict[RecordKey, list[Fact]] = {left: []}
+    waiting = deque([left])
+    while waiting:
+        key = waiting.popleft()
+        if key == right:
+            return reached[key]
+        for fact in touching[key]:
+            other = fact.right if fact.left == key else fact.left
+            if other not in reached:
+                reached[other] = [*reached[key], fact]
+                waiting.append(other)
+    return None

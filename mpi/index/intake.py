@@ -3,20 +3,32 @@ Intake: one instruction from a message -> statements, facts and edges, then the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 from mpi.errors import LinkConflict
-from mpi.identity.model import RecordKey, SourceRecord
-from mpi.identity.traits import normalise
+from mpi.identity.model import Demographics, RecordKey, SourceRecord, Urgency
+from mpi.identity.traits import Traits, normalise
 from mpi.index import golden
 from mpi.index.derivation import NO_EFFECT, Derivation, Effect
+from mpi.index.epochs import Epoch, read_epochs
 from mpi.index.euid import native_euid
-from mpi.index.events import Fact, FactKind, IdentifiersMerged, IdentityStated, Instruction, Nothing
+from mpi.index.events import (
+    RETIRING,
+    Fact,
+    FactKind,
+    IdentifiersLinked,
+    IdentifiersMerged,
+    IdentityStated,
+    Instruction,
+    Nothing,
+    PatientMoved,
+)
 from mpi.index.graph import Edge
-from mpi.index.ports import StoredRecord, UnitOfWork
+from mpi.index.ports import StoredRecord, StoredStatement, UnitOfWork
 from mpi.matching.blocking import blocking_keys
+from mpi.matching.continuity import changes_person
 from mpi.matching.decision import Decision
 from mpi.matching.model import MatchModel
 from mpi.matching.online import ScoredPair, score
@@ -44,80 +56,131 @@ class Intake:
     def apply(self, uow: UnitOfWork, instruction: Instruction, *, message_id: int, at: datetime) -> Effect:
         """Do what a message asks. Raises FeedError or RegistryError when it cannot be done."""
         match instruction:
-            case IdentityStated(records=records):
-                return self._state_identities(uow, records, message_id=message_id, at=at)
+            case IdentityStated():
+                return self._state_identities(uow, instruction, message_id=message_id, at=at)
             case IdentifiersMerged():
                 return self._merge(uow, instruction, message_id=message_id, at=at)
+            case IdentifiersLinked():
+                return self._link(uow, instruction, message_id=message_id, at=at)
+            case PatientMoved():
+                return self._move(uow, instruction, message_id=message_id, at=at)
             case Nothing():
                 return NO_EFFECT
 
+    # ------------------------------------------------------------------------- identities
+
     def _state_identities(
-        self, uow: UnitOfWork, statements: Sequence[SourceRecord], *, message_id: int, at: datetime
+        self, uow: UnitOfWork, stated: IdentityStated, *, message_id: int, at: datetime
     ) -> Effect:
-        stated = [self._state_one(uow, statement, message_id=message_id, at=at) for statement in statements]
-        seeds = {record_id for one in stated for record_id in one.seeds}
-        for (left, left_one), (right, right_one) in pairwise(zip(statements, stated, strict=True)):
-            new = self._assert_once(
+        folds = [self._state_one(uow, one, message_id=message_id, at=at) for one in stated.records]
+        seeds = {record_id for fold in folds for record_id in fold.seeds}
+        keys = [self._present(uow, one.key) for one in stated.records]
+        keys += [self._present(uow, key) for key in stated.elsewhere]
+        for left, right in pairwise(keys):
+            new = self._assert_link(
                 uow,
                 FactKind.SOURCE_LINKED,
-                *sorted((left.key, right.key)),
-                actor=f"source:{left.source}",
-                event_time=left.event_time,
+                left,
+                right,
+                source=stated.records[0].source,
+                event_time=stated.records[0].event_time,
                 message_id=message_id,
                 at=at,
             )
-            seeds |= {left_one.record_id, right_one.record_id} if new else set()
+            if new:
+                seeds |= {record.id for record in uow.records.by_keys((left, right)).values()}
         # What one statement loaded, a later one of the same message may have changed since.
-        loaded = stated[0].loaded if len(stated) == 1 else {}
+        loaded = folds[0].loaded if len(folds) == 1 else {}
         effect = self._derivation.recompute(
-            uow, seeds, at=at, oversized=[one.record_id for one in stated if one.oversized], loaded=loaded
+            uow,
+            seeds,
+            at=at,
+            cause=f"message/{message_id}",
+            oversized=[record_id for fold in folds for record_id in fold.oversized],
+            loaded=loaded,
         )
-        return replace(effect, records=tuple(one.record_id for one in stated))
+        return replace(effect, records=tuple(fold.record_id for fold in folds))
 
     def _state_one(
         self, uow: UnitOfWork, statement: SourceRecord, *, message_id: int, at: datetime
-    ) -> "_Stated":
-        """Add one statement, fold it in, and compare the record again if its traits changed."""
+    ) -> "Folded":
+        """Add one statement, and fold the records of its identifier again."""
         statement = _not_from_the_future(statement, at)
-        known = uow.records.by_key(statement.key)
-        euid = native_euid(self._euid_secret, statement.key)
-        record_id = known.id if known else uow.records.add(statement.key, euid)
-        uow.records.add_statement(record_id, statement, message_id=message_id, recorded_at=at)
-        was_stated = known is not None and known.first_event_time is not None
-        if was_stated:
-            folded = golden.current([(s.id, s.statement) for s in uow.records.statements(record_id)])
-        else:
-            folded = golden.current([(0, statement)])
-        traits = normalise(folded.demographics)
-        keys = blocking_keys(traits)
-        uow.records.save_current(
-            record_id,
-            first_event_time=folded.first_event_time,
-            demographics=folded.demographics,
-            traits=traits,
-            blocking_keys=keys,
-        )
-        record = StoredRecord(
-            record_id, statement.key, euid, folded.first_event_time, folded.demographics, traits
-        )
-        if known is not None and was_stated and known.traits == traits:
-            older = known.first_event_time != folded.first_event_time
-            return _Stated(record_id, frozenset({record_id} if older else ()), {record_id: record})
+        key = statement.key
+        known = uow.records.epochs(key.domain, key.value)
+        first_id = known[0].id if known else uow.records.add(key, native_euid(self._euid_secret, key))
+        statement_id = uow.records.add_statement(first_id, statement, message_id=message_id, recorded_at=at)
+        never_stated = len(known) <= 1 and not any(record.first_event_time for record in known)
+        if never_stated and not uow.facts.standing((key,)):  # nothing to compare it with
+            only = StoredStatement(statement_id, first_id, statement, message_id, at)
+            record = known[0] if known else uow.records.get(first_id)
+            return self._fold_epoch(uow, record, Epoch(0, [only]))
+        return self.refold(uow, key)
+
+    def refold(self, uow: UnitOfWork, key: RecordKey) -> "Folded":
+        """
+        Judge the statements of an identifier again, and store the records they make.
+
+        Args:
+            key: of any epoch.
+        """
+        known = {record.key.epoch: record for record in uow.records.epochs(key.domain, key.value)}
+        statements = uow.records.statements(known[0].id)
+        facts = uow.facts.standing([record.key for record in known.values()])
+        folded: Folded | None = None
+        epochs = {epoch.number: epoch for epoch in read_epochs(statements, facts, self.changes_person)}
+        for number in sorted(epochs.keys() | known.keys()):
+            record = known.get(number)
+            if record is None:
+                new = RecordKey(key.domain, key.value, number)
+                record = uow.records.get(uow.records.add(new, native_euid(self._euid_secret, new)))
+            one = self._fold_epoch(uow, record, epochs.get(number, Epoch(number)))
+            folded = one if folded is None else folded.followed_by(one)
+        assert folded is not None
+        return folded
+
+    def changes_person(self, before: Demographics, after: Demographics) -> str | None:
+        """Why an identifier would name somebody else after a statement; None when it would not."""
+        return changes_person(self._model, normalise(before), normalise(after))
+
+    def _fold_epoch(self, uow: UnitOfWork, before: StoredRecord, epoch: Epoch) -> "Folded":
+        """Store what the accepted statements make of a record, and compare it again if its traits changed."""
+        record = fold(before, epoch)
+        if record == before:
+            return Folded(record.id, frozenset(), {record.id: record})
+        keys = blocking_keys(record.traits) if record.first_event_time is not None else ()
+        uow.records.save_current(record, blocking_keys=keys)
+        stated_alike = (record.first_event_time is None) == (before.first_event_time is None)
+        if record.traits == before.traits and stated_alike:
+            moves = (record.first_event_time, record.held_since, record.urgency) != (
+                before.first_event_time,
+                before.held_since,
+                before.urgency,
+            )
+            return Folded(record.id, frozenset({record.id} if moves else ()), {record.id: record})
+        return self.compare(uow, record, keys)
+
+    def compare(self, uow: UnitOfWork, record: StoredRecord, keys: Sequence[int]) -> "Folded":
+        """Weigh a record against its candidates, and keep the edges worth keeping."""
         before = {
             end
-            for edge in uow.edges.touching([record_id])
+            for edge in uow.edges.touching([record.id])
             if edge.score.decision is Decision.LINK
             for end in (edge.left_id, edge.right_id)
         }
-        found = uow.records.candidates(keys, excluding=record_id, block_cap=BLOCK_CAP)
-        edges = [
-            Edge(min(record_id, other.id), max(record_id, other.id), scored, self._model.version)
-            for other in found.records
-            if self._worth_keeping(scored := score(self._model, traits, other.traits))
+        found = uow.records.candidates(keys, excluding=record.id, block_cap=BLOCK_CAP)
+        uow.edges.replace(record.id, self.edges_to(record, found.records))
+        loaded = {record.id: record, **{other.id: other for other in found.records}}
+        oversized = (record.id,) if found.oversized_blocks else ()
+        return Folded(record.id, frozenset(before | {record.id}), loaded, oversized)
+
+    def edges_to(self, record: StoredRecord, others: Sequence[StoredRecord]) -> list[Edge]:
+        """The scored pairs of a record worth keeping."""
+        return [
+            Edge(min(record.id, other.id), max(record.id, other.id), scored, self._model.version)
+            for other in others
+            if self._worth_keeping(scored := score(self._model, record.traits, other.traits))
         ]
-        uow.edges.replace(record_id, edges)
-        loaded = {record_id: record, **{other.id: other for other in found.records}}
-        return _Stated(record_id, frozenset(before | {record_id}), loaded, found.oversized_blocks > 0)
 
     def _worth_keeping(self, scored: ScoredPair) -> bool:
         """A pair that links or asks for a review, or that shows a national number gone wrong."""
@@ -130,70 +193,184 @@ class Intake:
             scored.weight_bits - numbers >= self._model.thresholds.lower_bits
         )  # one person, but for the number
 
+    # ------------------------------------------------------------------------ assertions
+
     def _merge(self, uow: UnitOfWork, merged: IdentifiersMerged, *, message_id: int, at: datetime) -> Effect:
-        survivor = RecordKey(merged.domain, merged.survivor.value)
-        subsumed = RecordKey(merged.domain, merged.subsumed.value)
+        survivor = self._present(uow, RecordKey(merged.domain, merged.survivor.value))
+        subsumed = self._present(uow, RecordKey(merged.domain, merged.subsumed.value))
         if survivor == subsumed:
             raise LinkConflict("an identifier cannot be merged into itself")
+        kind = FactKind.RENAMED if merged.renamed else FactKind.MERGED
+        records = uow.records.by_keys((survivor, subsumed))
+        about = uow.facts.ever((survivor, subsumed))
+        retired = [f for f in about if f.stands and f.kind in RETIRING and f.right == subsumed]
+        if merged.renamed and not retired:
+            back = self._renamed_back(about, survivor, subsumed, records)
+            if back is not None:
+                uow.facts.withdraw(back.id, at=at, by=f"source:{merged.source}")
+                ids = [records[survivor].id, records[subsumed].id]
+                return replace(self._recompute(uow, ids, message_id=message_id, at=at), records=tuple(ids))
+            if _is_stated(records.get(survivor)):
+                if not _is_stated(records.get(subsumed)):
+                    return replace(NO_EFFECT, records=(records[survivor].id,) * 2)
+                raise LinkConflict("the new identifier belongs to another patient")
         if survivor in self._subsumed_into(uow, subsumed):
             raise LinkConflict("the survivor was itself merged into the identifier to retire")
-        retired = [
-            f for f in uow.facts.standing((subsumed,)) if f.kind is FactKind.MERGED and f.right == subsumed
-        ]
         if any(fact.left != survivor for fact in retired):
             raise LinkConflict("the identifier to retire was already merged into another")
-        records = uow.records.by_keys((survivor, subsumed))
+        again = [f for f in about if f.kind is kind and (f.left, f.right) == (survivor, subsumed)]
+        if not retired and any(f.withdrawn_by.startswith("user:") for f in again):
+            raise LinkConflict("a person withdrew this assertion; only a person may make it again")
         for key in (survivor, subsumed):
             if key not in records:
                 uow.records.add(key, native_euid(self._euid_secret, key))
         records = uow.records.by_keys((survivor, subsumed))
-        self._assert_once(
-            uow,
-            FactKind.MERGED,
-            survivor,
-            subsumed,
-            actor=f"source:{merged.source}",
-            event_time=merged.event_time,
-            message_id=message_id,
-            at=at,
-        )
+        if not retired:
+            self._add(uow, kind, survivor, subsumed, merged, message_id=message_id, at=at)
         ids = [records[survivor].id, records[subsumed].id]
-        return replace(self._derivation.recompute(uow, ids, at=at), records=tuple(ids))
+        return replace(self._recompute(uow, ids, message_id=message_id, at=at), records=tuple(ids))
+
+    @staticmethod
+    def _renamed_back(
+        about: Sequence[Fact],
+        survivor: RecordKey,
+        subsumed: RecordKey,
+        records: Mapping[RecordKey, StoredRecord],
+    ) -> Fact | None:
+        """The change of identifier that this one takes back, when nothing was stated under the new one."""
+        if _is_stated(records.get(subsumed)):
+            return None
+        pair = (subsumed, survivor)
+        found = [f for f in about if f.stands and f.kind is FactKind.RENAMED and (f.left, f.right) == pair]
+        return found[0] if found else None
 
     def _subsumed_into(self, uow: UnitOfWork, survivor: RecordKey) -> set[RecordKey]:
         """Every identifier merged, directly or through others, into this one."""
         found: set[RecordKey] = set()
         frontier = {survivor}
         while frontier:
-            facts = [
-                f for f in uow.facts.standing(frontier) if f.kind is FactKind.MERGED and f.left in frontier
-            ]
+            facts = [f for f in uow.facts.standing(frontier) if f.kind in RETIRING and f.left in frontier]
             frontier = {fact.right for fact in facts} - found
             found |= frontier
         return found
 
-    def _assert_once(
+    def _link(self, uow: UnitOfWork, said: IdentifiersLinked, *, message_id: int, at: datetime) -> Effect:
+        left, right = sorted((self._present(uow, said.left), self._present(uow, said.right)))
+        if left == right:
+            raise LinkConflict("an identifier cannot be linked to itself")
+        kind = FactKind.SOURCE_LINKED if said.linked else FactKind.SOURCE_UNLINKED
+        self._assert_link(
+            uow,
+            kind,
+            left,
+            right,
+            source=said.source,
+            event_time=said.event_time,
+            message_id=message_id,
+            at=at,
+        )
+        ids = tuple(record.id for record in uow.records.by_keys((left, right)).values())
+        return replace(self._recompute(uow, ids, message_id=message_id, at=at), records=ids)
+
+    def _assert_link(
         self,
         uow: UnitOfWork,
         kind: FactKind,
         left: RecordKey,
         right: RecordKey,
         *,
-        actor: str,
+        source: str,
         event_time: datetime,
         message_id: int,
         at: datetime,
     ) -> bool:
-        """Add the fact unless it stands already; return whether it is new."""
-        same = [f for f in uow.facts.ever((left,)) if f.kind is kind and (f.left, f.right) == (left, right)]
-        if any(fact.withdrawn_at is None for fact in same):
+        """
+        Remember what a source says of a link, unless it says nothing new. Returns whether it is new.
+
+        A person who withdrew what it said has the last word.
+        """
+        left, right = sorted((left, right))
+        actor = f"source:{source}"
+        said = [
+            f
+            for f in uow.facts.ever((left,))
+            if f.actor == actor
+            and (f.left, f.right) == (left, right)
+            and f.kind in (FactKind.SOURCE_LINKED, FactKind.SOURCE_UNLINKED)
+        ]
+        if any(f.kind is kind and f.withdrawn_at is not None for f in said):
             return False
-        if same and kind is FactKind.MERGED:
-            raise LinkConflict("a person withdrew this assertion; only a person may make it again")
-        if same:
+        last = max((f for f in said if f.stands), key=lambda f: (f.event_time, f.id), default=None)
+        if last is not None and last.kind is kind:
             return False
         uow.facts.add(Fact(0, kind, left, right, actor, event_time, at, message_id=message_id))
         return True
+
+    def _move(self, uow: UnitOfWork, moved: PatientMoved, *, message_id: int, at: datetime) -> Effect:
+        to, origin = self._present(uow, moved.to), self._present(uow, moved.origin)
+        if to == origin:
+            raise LinkConflict("visits cannot move from a patient to the same one")
+        self._add(uow, FactKind.MOVED, to, origin, moved, message_id=message_id, at=at)
+        ids = tuple(record.id for record in uow.records.by_keys((to, origin)).values())
+        return replace(self._recompute(uow, ids, message_id=message_id, at=at), records=ids)
+
+    def _add(
+        self,
+        uow: UnitOfWork,
+        kind: FactKind,
+        left: RecordKey,
+        right: RecordKey,
+        said: IdentifiersMerged | PatientMoved,
+        *,
+        message_id: int,
+        at: datetime,
+    ) -> None:
+        actor = f"source:{said.source}"
+        uow.facts.add(Fact(0, kind, left, right, actor, said.event_time, at, message_id=message_id))
+
+    def _recompute(
+        self, uow: UnitOfWork, record_ids: Sequence[int], *, message_id: int, at: datetime
+    ) -> Effect:
+        return self._derivation.recompute(uow, record_ids, at=at, cause=f"message/{message_id}")
+
+    @staticmethod
+    def _present(uow: UnitOfWork, key: RecordKey) -> RecordKey:
+        """The record an identifier names today: its latest epoch that was stated."""
+        return present(uow.records.epochs(key.domain, key.value), key)
+
+
+def _is_stated(record: StoredRecord | None) -> bool:
+    return record is not None and record.first_event_time is not None
+
+
+def present(epochs: Sequence[StoredRecord], key: RecordKey) -> RecordKey:
+    """Of the records an identifier ever named, the one it names today; the key itself when there is none."""
+    stated = [record.key for record in epochs if record.first_event_time is not None]
+    known = stated or [record.key for record in epochs]
+    return known[-1] if known else key
+
+
+def fold(record: StoredRecord, epoch: Epoch) -> StoredRecord:
+    """A record as the accepted statements of an epoch make it."""
+    if not epoch.accepted:
+        return replace(
+            record,
+            first_event_time=None,
+            demographics=Demographics(),
+            traits=Traits(),
+            urgency=Urgency.NONE,
+            held_since=epoch.held_since,
+        )
+    folded = golden.current([(item.id, item.statement) for item in epoch.accepted])
+    latest = max(epoch.accepted, key=lambda item: (item.statement.event_time, item.statement.source, item.id))
+    return replace(
+        record,
+        first_event_time=folded.first_event_time,
+        demographics=folded.demographics,
+        traits=normalise(folded.demographics),
+        urgency=latest.statement.urgency,
+        held_since=epoch.held_since,
+    )
 
 
 def _not_from_the_future(statement: SourceRecord, at: datetime) -> SourceRecord:
@@ -204,17 +381,28 @@ def _not_from_the_future(statement: SourceRecord, at: datetime) -> SourceRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stated:
+class Folded:
     """
-    One statement taken in.
+    The records of one identifier, folded again.
 
     Args:
+        record_id: the one it names now.
         seeds: records whose sets may change.
         loaded: records read on the way, as they stand.
-        oversized: a blocking key was too common to open.
+        oversized: records with a blocking key too common to open.
     """
 
     record_id: int
     seeds: frozenset[int]
-    loaded: Mapping[int, StoredRecord]
-    oversized: bool = False
+    loaded: Mapping[int, StoredRecord] = field(default_factory=dict)
+    oversized: tuple[int, ...] = ()
+
+    def followed_by(self, later: "Folded") -> "Folded":
+        """This and the next epoch of the same identifier."""
+        stated = later.loaded[later.record_id].first_event_time is not None
+        return Folded(
+            later.record_id if stated else self.record_id,
+            self.seeds | later.seeds,
+            {},  # what the earlier one loaded, the later one may have changed since
+            self.oversized + later.oversized,
+        )

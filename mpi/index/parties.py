@@ -4,7 +4,7 @@ Who may feed and who may ask: patient identity sources, consumers, and the domai
 Built once from the configuration; nothing here changes while the service runs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mpi.errors import NotPermitted, SettingsError
@@ -19,6 +19,7 @@ class PatientIdentitySource:
 
     Args:
         feeds: keys of its domains. The first is the issuer of identifiers sent without one.
+        may_link: keys of the domains whose identifiers it may link with its own (A24, A37, PID-3).
         default_charset: used when MSH-18 is blank, an HL7 table 0211 name.
         aet: DICOM application entity title; empty for HL7 sources.
     """
@@ -29,6 +30,7 @@ class PatientIdentitySource:
     facility: str = ""
     aet: str = ""
     default_charset: str = "8859/1"
+    may_link: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Directory:
     Args:
         own: this index's own authority, which issues enterprise identifiers.
         accept_test_ins: take the test and demonstration INS OIDs, and refuse the real ones.
+        priorities: domain key -> how urgently the questions of its site are shown, 0 to 9; 0 unless given.
 
     Raises:
         SettingsError: two sources or two consumers with one name, or with one application and facility.
@@ -62,12 +65,14 @@ class Directory:
         sources: Iterable[PatientIdentitySource] = (),
         consumers: Iterable[Consumer] = (),
         accept_test_ins: bool = False,
+        priorities: Mapping[str, int] = {},
     ) -> None:
         self.own = own
         self.domains = domains
         self.accept_test_ins = accept_test_ins
         self.sources = tuple(sources)
         self.consumers = tuple(consumers)
+        self._priorities = dict(priorities)
         _refuse_twins("sources", [source.name for source in self.sources])
         _refuse_twins("consumers", [consumer.name for consumer in self.consumers])
         _refuse_twins("sources", [(s.application, s.facility) for s in self.sources if s.application])
@@ -107,6 +112,10 @@ class Directory:
     def fed_by(self, source: PatientIdentitySource, domain: Domain) -> bool:
         """Whether the source may state identities for the domain."""
         return domain.key in source.feeds
+
+    def priority_of(self, domain_key: str) -> int:
+        """How urgently the questions of a domain are shown: 9 first, 0 by default."""
+        return self._priorities.get(domain_key, 0)
 
 
 def _refuse_twins(what: str, names: list[str] | list[tuple[str, str]]) -> None:

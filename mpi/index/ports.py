@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from mpi.identity.model import Demographics, RecordKey, SourceRecord
+from mpi.identity.model import Demographics, RecordKey, SourceRecord, Urgency
 from mpi.identity.traits import Traits
 from mpi.index.audit import AuditEvent, ChainedEvent
 from mpi.index.events import Envelope, Fact, MessageState
 from mpi.index.graph import Edge
-from mpi.index.review import Task, TaskState, Verdict, WantedTask
+from mpi.index.review import Task, TaskState, WantedTask
 
 Clock = Callable[[], datetime]
 """Returns the present instant, aware, UTC."""
@@ -47,6 +47,8 @@ class StoredRecord:
         native_euid: the enterprise identifier it would have alone; its for ever.
         first_event_time: when it was first true; None while nobody stated it (a merge may name
             an identifier before anything else does).
+        urgency: of its latest statement.
+        held_since: the event time of the first statement the overlay firewall holds; None when none is held.
     """
 
     id: int
@@ -55,11 +57,18 @@ class StoredRecord:
     first_event_time: datetime | None
     demographics: Demographics
     traits: Traits
+    urgency: Urgency = Urgency.NONE
+    held_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredStatement:
-    """One version of a source record, with its place in its source's own order."""
+    """
+    One version of a source record, with its place in its source's own order.
+
+    Args:
+        record_id: the first epoch of the identifier, whichever epoch the statement turns out to be of.
+    """
 
     id: int
     record_id: int
@@ -78,12 +87,37 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A record belonged to an enterprise record from one instant to another (None: still)."""
+    """
+    A record belonged to an enterprise record from one instant to another (None: still).
+
+    Args:
+        cause: what made it so, by this index's own names: `message/9`, `fact/3`, `relink/1`.
+        model_version: the match model that was active.
+    """
 
     record_id: int
     euid: str
     valid_from: datetime
     valid_to: datetime | None
+    cause: str = ""
+    model_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRelink:
+    """
+    One run of the whole store through another match model.
+
+    Args:
+        position: the last record that is done; a run that was stopped goes on after it.
+    """
+
+    id: int
+    model_version: str
+    started_at: datetime
+    started_by: str
+    position: int
+    finished_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +176,9 @@ class Inbox(Protocol):
     def counts(self) -> dict[str, dict[MessageState, int]]:
         """How many messages of each source are in each state."""
 
+    def blank(self, message_ids: Collection[int]) -> None:
+        """Destroy the bytes of messages, received and answered; that they were received stays known."""
+
 
 class Records(Protocol):
     """Source records, their statements, identifiers and blocking keys."""
@@ -156,6 +193,9 @@ class Records(Protocol):
 
     def by_native_euid(self, euid: str) -> StoredRecord | None: ...
 
+    def epochs(self, domain: str, value: str) -> list[StoredRecord]:
+        """Every record an identifier named, by ascending epoch."""
+
     def all_ids(self) -> list[int]: ...
 
     def add(self, key: RecordKey, native_euid: str) -> int:
@@ -166,21 +206,41 @@ class Records(Protocol):
     ) -> int: ...
 
     def statements(self, record_id: int) -> list[StoredStatement]:
-        """Every statement of a record, in the order they were recorded."""
+        """Every statement of a record that was not erased, in the order they were recorded."""
 
-    def save_current(
-        self,
-        record_id: int,
-        *,
-        first_event_time: datetime,
-        demographics: Demographics,
-        traits: Traits,
-        blocking_keys: Sequence[int],
-    ) -> None:
-        """Replace the fold of the record's statements, and its blocking keys."""
+    def statements_of(self, record_ids: Collection[int]) -> dict[int, list[StoredStatement]]:
+        """The statements of many records, each in the order they were recorded; none for those without."""
 
-    def candidates(self, keys: Sequence[int], *, excluding: int | None, block_cap: int) -> Candidates:
-        """Records sharing any key; a key held by more than `block_cap` records is not opened but counted."""
+    def statement(self, statement_id: int) -> StoredStatement | None: ...
+
+    def stated_by(self, message_id: int) -> list[StoredStatement]:
+        """The statements a message made."""
+
+    def save_current(self, record: StoredRecord, *, blocking_keys: Sequence[int]) -> None:
+        """
+        Replace the fold of a record's statements, and its blocking keys.
+
+        Keys it no longer holds are remembered, for questions about the past.
+        """
+
+    def blocking_keys(self, record_ids: Collection[int]) -> dict[int, frozenset[int]]:
+        """The keys each record holds; none for those without."""
+
+    def candidates(
+        self, keys: Sequence[int], *, excluding: int | None, block_cap: int, past: bool = False
+    ) -> Candidates:
+        """
+        Records sharing any key; a key held by more than `block_cap` records is not opened but counted.
+
+        Args:
+            past: records that once held a key count too.
+        """
+
+    def erase(self, record_id: int) -> None:
+        """Destroy the fold and the keys, past ones too."""
+
+    def erase_statements(self, statement_ids: Collection[int]) -> None:
+        """Destroy what statements say; that they were made stays known."""
 
 
 class Edges(Protocol):
@@ -202,11 +262,20 @@ class Facts(Protocol):
 
     def withdraw(self, fact_id: int, *, at: datetime, by: str) -> None: ...
 
+    def ask_withdrawal(self, fact_id: int, *, by: str) -> None:
+        """One of two people wants it withdrawn."""
+
+    def confirm(self, fact_id: int, *, at: datetime, by: str) -> None:
+        """The second of two people agrees: it stands."""
+
     def standing(self, keys: Collection[RecordKey]) -> list[Fact]:
-        """Facts not withdrawn with at least one end among the keys."""
+        """Facts that stand (`Fact.stands`) with at least one end among the keys."""
 
     def ever(self, keys: Collection[RecordKey]) -> list[Fact]:
-        """Every fact with at least one end among the keys, withdrawn ones too."""
+        """Every fact with at least one end among the keys, proposed and withdrawn ones too."""
+
+    def of_act(self, fact_id: int) -> list[Fact]:
+        """The facts of the act that this fact is the first of, itself included."""
 
     def page(self, *, after: int = 0, limit: int = 50) -> list[Fact]: ...
 
@@ -218,16 +287,19 @@ class Memberships(Protocol):
 
     def members(self, euid: str, *, as_of: datetime | None = None) -> list[int]: ...
 
+    def ever_members(self, euid: str) -> list[int]:
+        """Records that are, or once were, in an enterprise record."""
+
     def euid_of(self, record_id: int, *, as_of: datetime | None = None) -> str | None: ...
 
-    def move(self, record_id: int, euid: str, *, at: datetime) -> None:
+    def move(self, record_id: int, euid: str, *, at: datetime, cause: str, model_version: str) -> None:
         """End the current membership, if any, and begin this one."""
 
     def history(self, record_id: int) -> list[Membership]: ...
 
 
 class Reviews(Protocol):
-    """Review tasks: one row per kind and pair, for ever."""
+    """Review tasks: one row per topic and pair, for ever, and every version it had."""
 
     def get(self, task_id: int) -> Task | None: ...
 
@@ -237,27 +309,60 @@ class Reviews(Protocol):
     def open(self, wanted: WantedTask, *, at: datetime) -> int:
         """Insert a new open task."""
 
-    def change(
-        self,
-        task_id: int,
-        *,
-        state: TaskState,
-        at: datetime,
-        reason: str | None = None,
-        weight_bits: float | None = None,
-        verdict: Verdict | None = None,
-        reviewer: str = "",
-        fact_id: int | None = None,
-    ) -> None:
-        """Move a task and raise its version; verdict, reviewer and fact are set as given (None clears)."""
+    def change(self, task: Task, *, at: datetime) -> Task:
+        """
+        Replace a task by this value and raise its version. Key, opening and claim stay what they were.
+
+        Raises:
+            LookupError: no such task.
+        """
+
+    def claim(self, task_id: int, *, by: str, at: datetime | None) -> None:
+        """Set who works on a task, or nobody (empty, None). Not a change: its version stays."""
 
     def by_fact(self, fact_id: int) -> list[Task]: ...
 
     def page(
-        self, *, states: Collection[TaskState], kind: str | None = None, after: int = 0, limit: int = 50
-    ) -> list[Task]: ...
+        self,
+        *,
+        states: Collection[TaskState],
+        kind: str | None = None,
+        after: int = 0,
+        limit: int = 50,
+        as_of: datetime | None = None,
+    ) -> list[Task]:
+        """Tasks by ascending id, as they are or as they were at an instant."""
+
+    def urgent(
+        self,
+        *,
+        states: Collection[TaskState],
+        kind: str | None = None,
+        after: Task | None = None,
+        limit: int = 50,
+    ) -> list[Task]:
+        """Tasks by descending priority, then ascending id; those that follow `after` in that order."""
+
+    def history(self, task_ids: Collection[int]) -> list[Task]:
+        """Every version of some tasks, by task and version."""
 
     def counts(self) -> dict[TaskState, int]: ...
+
+
+class Relinks(Protocol):
+    """Runs of `mpi relink`."""
+
+    def begin(self, *, model_version: str, at: datetime, by: str) -> StoredRelink: ...
+
+    def unfinished(self) -> StoredRelink | None:
+        """The run that was not brought to its end; there is at most one."""
+
+    def advance(self, relink_id: int, *, position: int) -> None: ...
+
+    def finish(self, relink_id: int, *, at: datetime) -> None: ...
+
+    def all(self) -> list[StoredRelink]:
+        """In the order they began."""
 
 
 class AuditTrail(Protocol):
@@ -274,6 +379,9 @@ class Outbox(Protocol):
     def add(self, *, consumer: str, kind: str, payload: Mapping[str, Any], created_at: datetime) -> None: ...
 
     def page(self, *, after: int = 0, limit: int = 50) -> list[OutboxRow]: ...
+
+    def to(self, consumer: str, *, until: datetime) -> list[OutboxRow]:
+        """What a consumer had been told by an instant."""
 
 
 class Keys(Protocol):
@@ -349,6 +457,7 @@ class UnitOfWork(Protocol):
     outbox: Outbox
     keys: Keys
     models: Models
+    relinks: Relinks
 
     def commit(self) -> None:
         """
@@ -374,6 +483,6 @@ class Store(Protocol):
 
 __all__ = [
     "AuditTrail", "Candidates", "Clock", "Edges", "Facts", "Inbox", "Keys", "Membership", "Memberships",
-    "Models", "Outbox", "OutboxRow", "Records", "Reviews", "Store", "StoredKey", "StoredMessage", "StoredModel",
-    "StoredRecord", "StoredStatement", "UnitOfWork",
+    "Models", "Outbox", "OutboxRow", "Records", "Relinks", "Reviews", "Store", "StoredKey", "StoredMessage",
+    "StoredModel", "StoredRecord", "StoredRelink", "StoredStatement", "UnitOfWork",
 ]  # fmt: skip

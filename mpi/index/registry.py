@@ -26,26 +26,30 @@ from mpi.errors import (
 from mpi.identity.ins import NEVER_ANSWERED
 from mpi.identity.model import Demographics, PatientIdentifier, RecordKey
 from mpi.identity.traits import Traits, normalise
-from mpi.index import graph
 from mpi.index.answers import Answers, Candidate, EnterpriseRecord
 from mpi.index.audit import AuditEvent
-from mpi.index.derivation import NO_EFFECT, Component, Derivation, Effect
+from mpi.index.decisions import Decisions, TwoPersonRule
+from mpi.index.derivation import NO_EFFECT, Derivation, Effect
+from mpi.index.epochs import Held
+from mpi.index.erasure import erase
 from mpi.index.events import (
     Envelope,
     Fact,
-    FactKind,
+    IdentifiersLinked,
     IdentifiersMerged,
     IdentityStated,
     Instruction,
     MessageState,
+    PatientMoved,
     Receipt,
 )
-from mpi.index.graph import LinkPolicy
+from mpi.index.graph import BRIDGE_MARGIN_BITS, LinkPolicy
 from mpi.index.intake import Intake
 from mpi.index.parties import Directory
-from mpi.index.ports import Clock, Store, StoredMessage, StoredRecord, UnitOfWork
+from mpi.index.ports import Clock, OutboxRow, Store, StoredMessage, StoredRecord, UnitOfWork
 from mpi.index.resolution import Identity, Resolution
-from mpi.index.review import LIVE_STATES, Task, TaskKind, TaskState, Verdict, check_transition, state_after
+from mpi.index.review import LIVE_STATES, Task, TaskState, Topic, Verdict, changes
+from mpi.index.timeline import Happening, read_timeline
 from mpi.matching.counterfactual import Counterfactual, counterfactuals
 from mpi.matching.model import MatchModel
 from mpi.matching.online import ScoredPair, score
@@ -56,13 +60,35 @@ _POISON = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeErr
 
 @dataclass(frozen=True, slots=True)
 class ReviewView:
-    """A task with what a reviewer needs to decide it."""
+    """
+    A task with what a reviewer needs to decide it.
+
+    Args:
+        held: on an overlay, the statements that wait.
+        changed: traits that compare otherwise than when somebody last answered.
+    """
 
     task: Task
     left: StoredRecord
     right: StoredRecord
     score: ScoredPair
     would_change: tuple[Counterfactual, ...]
+    held: tuple[Held, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """
+    What a consumer was, or would have been, told by an instant.
+
+    Args:
+        identifiers: the answer to a cross-reference query at that instant.
+        notified: the notifications about that person that had been queued for it.
+    """
+
+    identifiers: tuple[PatientIdentifier, ...]
+    notified: tuple[OutboxRow, ...]
 
 
 class Registry:
@@ -74,7 +100,8 @@ class Registry:
         directory: who may feed and who may ask.
         model: the active match model.
         clock: returns the present instant, aware, UTC.
-        policy: rules about sets; `same_domain_bits` always comes from the model.
+        policy: rules about sets; what they measure in bits always comes from the model.
+        rule: which decisions take two people.
     """
 
     def __init__(
@@ -84,15 +111,17 @@ class Registry:
         model: MatchModel,
         clock: Clock,
         policy: LinkPolicy | None = None,
+        rule: TwoPersonRule | None = None,
     ) -> None:
         self._store = store
         self.directory = directory
         self.model = model
         self._clock = clock
-        self._policy = replace(policy or LinkPolicy(), same_domain_bits=model.thresholds.same_domain_bits)
-        self._derivation = Derivation(model, self._policy, directory.consumers)
-        self._intake = Intake(model, self._derivation, store.euid_secret)
-        self._answers = Answers(directory, model, self._policy, store.euid_secret)
+        self.policy = policy_in_bits(policy or LinkPolicy(), model)
+        self.derivation = Derivation(model, self.policy, directory.consumers, directory.priority_of)
+        self.intake = Intake(model, self.derivation, store.euid_secret)
+        self._decisions = Decisions(model, self.derivation, self.intake, self.policy, rule or TwoPersonRule())
+        self._answers = Answers(directory, model, self.policy, store.euid_secret, self.intake.changes_person)
 
     def receive(
         self, envelope: Envelope, read: Callable[[], Instruction], reply: Callable[[Receipt], bytes]
@@ -203,7 +232,7 @@ class Registry:
             )
             effect = NO_EFFECT
             if instruction is not None:
-                effect = self._intake.apply(uow, instruction, message_id=message_id, at=now)
+                effect = self.intake.apply(uow, instruction, message_id=message_id, at=now)
             receipt = replace(
                 receipt,
                 message_id=message_id,
@@ -249,7 +278,7 @@ class Registry:
         """
         with self._store.read() as uow:
             answer = self._answers.cross_reference(uow, key, targets=targets, visible=visible, as_of=as_of)
-            asked = uow.records.by_key(key)
+            asked = self._answers.named(uow, key, as_of=as_of)
         subject = f"record/{asked.id}" if asked is not None else "record/unknown"
         named = [member.record.id for member in answer or ()]
         self._audit_read(
@@ -274,7 +303,7 @@ class Registry:
             members = self._answers.answerable_set(uow, key, as_of=as_of)
             if members is None:
                 raise UnknownIdentifier("identifier")
-            record = uow.records.by_key(key)
+            record = self._answers.named(uow, key, as_of=as_of)
             euid = uow.memberships.euid_of(record.id, as_of=as_of) if record else None
         if euid is None:
             raise UnknownIdentifier("identifier")
@@ -301,7 +330,13 @@ class Registry:
         return answer
 
     def find_candidates(
-        self, identity: Demographics, *, visible: frozenset[str], actor: str, limit: int = 20
+        self,
+        identity: Demographics,
+        *,
+        visible: frozenset[str],
+        actor: str,
+        limit: int = 20,
+        as_of: datetime | None = None,
     ) -> tuple[Candidate, ...]:
         """
         Enterprise records that resemble an identity, best first. Nothing of the identity is stored.
@@ -313,7 +348,7 @@ class Registry:
         """
         traits = normalise(identity)
         with self._store.read() as uow:
-            found = self._answers.find_candidates(uow, traits, visible=visible)[:limit]
+            found = self._answers.find_candidates(uow, traits, visible=visible, as_of=as_of)[:limit]
         self._audit_read(
             actor, "E", "query.match", "query", {"named": [candidate.euid for candidate in found]}
         )
@@ -346,14 +381,30 @@ class Registry:
         kind: str | None = None,
         after: int = 0,
         limit: int = 50,
+        as_of: datetime | None = None,
     ) -> list[Task]:
-        """Review tasks by ascending id."""
+        """Review tasks by ascending id, as they are or as they were at an instant."""
         with self._store.read() as uow:
-            return uow.reviews.page(states=states, kind=kind, after=after, limit=limit)
+            return uow.reviews.page(states=states, kind=kind, after=after, limit=limit, as_of=as_of)
+
+    def urgent_tasks(
+        self,
+        *,
+        states: Collection[TaskState] = LIVE_STATES,
+        kind: str | None = None,
+        after: Task | None = None,
+        limit: int = 50,
+    ) -> list[Task]:
+        """Review tasks, what matters most first (`review.priority`)."""
+        with self._store.read() as uow:
+            return uow.reviews.urgent(states=states, kind=kind, after=after, limit=limit)
 
     def review(self, task_id: int, *, actor: str) -> ReviewView:
         """
         One task, its two records, and how they compare today.
+
+        On an overlay the left side is the record as it was before the held statement, the right
+        side what the statement would make of it.
 
         Raises:
             UnknownReview: no such task.
@@ -363,8 +414,14 @@ class Registry:
             if task is None:
                 raise UnknownReview(f"review {task_id}: no such task")
             records = uow.records.by_ids({task.key.left_id, task.key.right_id})
+            left, right = records[task.key.left_id], records[task.key.right_id]
+            held = self._decisions.held(uow, left.key) if task.key.topic is Topic.OVERLAY else []
+            history = uow.reviews.history((task_id,))
         self._audit_read(actor, "R", "review.read", f"task/{task_id}")
-        left, right = (_unless_protected(records[i]) for i in (task.key.left_id, task.key.right_id))
+        if held:
+            stated = held[0].statement.statement.demographics
+            right = replace(right, demographics=stated, traits=normalise(stated))
+        left, right = _unless_protected(left), _unless_protected(right)
         pair = left.traits, right.traits
         one_domain = left.key.domain == right.key.domain
         return ReviewView(
@@ -373,141 +430,255 @@ class Registry:
             right,
             score(self.model, *pair, same_domain=one_domain),
             counterfactuals(self.model, *pair, same_domain=one_domain),
+            tuple(held),
+            _changed_since_answer(history),
         )
+
+    def claim(self, task_id: int, *, reviewer: str) -> Task:
+        """
+        Take a task, so that nobody else works on it for a while (`review.CLAIM_LASTS`).
+
+        Raises:
+            UnknownReview: no such task.
+            StaleReview: it is no longer live, or somebody else has it.
+        """
+        now = self._clock()
+        with self._store.write() as uow:
+            task = _live_task(uow, task_id)
+            _refuse_claimed(task, reviewer, now)
+            uow.reviews.claim(task_id, by=reviewer, at=now)
+            uow.audit.append(AuditEvent(f"user:{reviewer}", "U", "review.claimed", f"task/{task_id}", now))
+            uow.commit()
+        return replace(task, claimed_by=reviewer, claimed_at=now)
+
+    def release(self, task_id: int, *, reviewer: str) -> Task:
+        """
+        Give a task back.
+
+        Raises:
+            UnknownReview: no such task.
+            StaleReview: it is no longer live, or somebody else has it.
+        """
+        now = self._clock()
+        with self._store.write() as uow:
+            task = _live_task(uow, task_id)
+            _refuse_claimed(task, reviewer, now)
+            uow.reviews.claim(task_id, by="", at=None)
+            uow.audit.append(AuditEvent(f"user:{reviewer}", "U", "review.released", f"task/{task_id}", now))
+            uow.commit()
+        return replace(task, claimed_by="", claimed_at=None)
 
     def decide(
         self, task_id: int, verdict: Verdict, *, reviewer: str, version: int, reason: str = ""
     ) -> Task:
         """
-        Record a person's verdict on a task. Same and different become facts that outlive every re-scoring.
+        Record a person's verdict on a task. What it says becomes facts that outlive every re-scoring.
+
+        Where the rule of two people applies, the first verdict is a proposal; the same verdict by
+        another person confirms it.
 
         Args:
             version: the version of the task the reviewer saw.
 
         Raises:
             UnknownReview: no such task.
-            StaleReview: the task changed since it was read, or is no longer live.
+            StaleReview: the task changed since it was read, is no longer live, or somebody else has it.
             LinkConflict: the verdict contradicts a standing decision; it names the facts.
         """
         now = self._clock()
         actor = f"user:{reviewer}"
         with self._store.write() as uow:
-            task = uow.reviews.get(task_id)
-            if task is None:
-                raise UnknownReview(f"review {task_id}: no such task")
-            if task.version != version or task.state not in LIVE_STATES:
-                raise StaleReview(
-                    f"review {task_id} is {task.state} at version {task.version}, not {version}"
-                )
-            target = state_after(task.key.kind, verdict)
-            check_transition(task.state, target)
-            records = uow.records.by_ids({task.key.left_id, task.key.right_id})
-            fact_id = None
-            if verdict is not Verdict.UNDECIDED and task.key.kind is not TaskKind.OVERSIZED_BLOCK:
-                left, right = sorted(record.key for record in records.values())
-                kind = FactKind.SAME if verdict is Verdict.SAME else FactKind.DIFFERENT
-                fact_id = self._decide_pair(uow, kind, left, right, actor=actor, reason=reason, at=now)
-            uow.reviews.change(
-                task_id,
-                state=target,
-                at=now,
-                reason=task.reason,
-                weight_bits=task.weight_bits,
-                verdict=verdict,
-                reviewer=reviewer,
-                fact_id=fact_id,
-            )
-            if fact_id is not None:
-                self._derivation.recompute(uow, records, at=now)
-            uow.audit.append(
-                AuditEvent(actor, "U", f"review.{verdict}", f"task/{task_id}", now, {"fact": fact_id})
-            )
-            decided = uow.reviews.get(task_id)
+            task = _live_task(uow, task_id)
+            if task.version != version:
+                raise StaleReview(f"review {task_id} is at version {task.version}, not {version}")
+            _refuse_claimed(task, reviewer, now)
+            decided = self._decisions.decide(uow, task, verdict, actor=actor, reason=reason, at=now)
+            uow.reviews.claim(task_id, by="", at=None)
+            details = {"fact": decided.fact_id, "state": decided.state}
+            uow.audit.append(AuditEvent(actor, "U", f"review.{verdict}", f"task/{task_id}", now, details))
             uow.commit()
-        assert decided is not None
-        return decided
+        return replace(decided, claimed_by="", claimed_at=None)
 
-    def _decide_pair(
+    def relate(
+        self, verdict: Verdict, left: RecordKey, right: RecordKey, *, reviewer: str, reason: str = ""
+    ) -> tuple[Fact, ...]:
+        """
+        Say of two records, whether or not anybody asked, that they are the same person, different, or homonyms.
+
+        Raises:
+            UnknownIdentifier: one of them was never heard of.
+            LinkConflict: it contradicts a standing decision; it names the facts.
+        """
+        return self._act(
+            reviewer,
+            f"fact.{verdict}",
+            lambda uow, actor, at: self._decisions.relate(
+                uow, verdict, left, right, actor=actor, reason=reason, at=at
+            ),
+        )
+
+    def doubt(self, key: RecordKey, *, reviewer: str, reason: str = "") -> tuple[Fact, ...]:
+        """
+        Say that a record is wrong: no weight joins it to another until that is withdrawn.
+
+        Raises:
+            UnknownIdentifier: it was never heard of.
+        """
+        return self._act(
+            reviewer,
+            "fact.doubted",
+            lambda uow, actor, at: self._decisions.doubt(uow, key, actor=actor, reason=reason, at=at),
+        )
+
+    def split(
         self,
-        uow: UnitOfWork,
-        kind: FactKind,
-        left: RecordKey,
-        right: RecordKey,
+        members: Collection[RecordKey],
         *,
-        actor: str,
-        reason: str,
-        at: datetime,
-    ) -> int:
-        standing = [f for f in uow.facts.standing((left,)) if {f.left, f.right} == {left, right}]
-        opposite = FactKind.DIFFERENT if kind is FactKind.SAME else FactKind.SAME
-        for fact in standing:
-            if fact.kind is opposite:
-                raise LinkConflict(f"fact {fact.id} says the opposite; withdraw it first")
-            if fact.kind is kind:
-                return fact.id
-        self._refuse_contradiction(uow, kind, left, right)
-        return uow.facts.add(Fact(0, kind, left, right, actor, at, at, reason=reason))
-
-    def _refuse_contradiction(
-        self, uow: UnitOfWork, kind: FactKind, left: RecordKey, right: RecordKey
-    ) -> None:
+        reviewer: str,
+        to: RecordKey | None = None,
+        reason: str = "",
+    ) -> tuple[Fact, ...]:
         """
-        Refuse a decision that what stands makes impossible, rather than let one silently win.
+        Take members out of their enterprise record, or move them to the one of another record.
 
-        Same: across the two sets as people and sources hold them together, somebody said they
-        differ, or two qualified INS meet. Different: people already hold the two together.
+        Raises:
+            UnknownIdentifier: a record was never heard of.
+            LinkConflict: they are not of one enterprise record, nothing would stay in it, or it
+                contradicts a standing decision.
         """
-        records = uow.records.by_keys((left, right))
-        view = self._derivation.component(uow, [record.id for record in records.values()])
-        human = [fact for fact in view.facts if fact.kind in (FactKind.SAME, FactKind.DIFFERENT)]
-        held = graph.partition(
-            [view.nodes[i] for i in sorted(view.inside)],
-            (),
-            human,
-            policy=self._policy,
-            contradicts=lambda _a, _b: False,
+        return self._act(
+            reviewer,
+            "fact.split" if to is None else "fact.moved",
+            lambda uow, actor, at: self._decisions.split(
+                uow, members, to=to, actor=actor, reason=reason, at=at
+            ),
         )
-        left_set, right_set = (
-            next(members for members in held.sets if records[key].id in members) for key in (left, right)
-        )
-        if kind is FactKind.DIFFERENT:
-            if left_set == right_set:
-                between = sorted(f.id for f in human if f.is_positive and _within(view, f, left_set))
-                raise LinkConflict(f"facts {between} hold these records together; withdraw one first")
-            return
-        apart = graph.cannot_links(human, {node.key: node.record_id for node in view.nodes.values()})
-        objection = graph.hard_objection(left_set, right_set, view.nodes, apart)
-        if objection is not None:
-            across = sorted(
-                f.id for f in human if not f.is_positive and _within(view, f, left_set | right_set)
-            )
-            raise LinkConflict(f"{objection}: these records cannot be one person; standing facts {across}")
 
-    def withdraw(self, fact_id: int, *, actor: str) -> Fact:
+    def set_aside(self, statement_id: int, *, reviewer: str, reason: str = "") -> tuple[Fact, ...]:
         """
-        Undo an assertion: withdraw the fact and derive again, as if it had never stood.
+        Take the effect of one statement back, as if its message had never been sent.
+
+        Raises:
+            UnknownReview: no such statement.
+        """
+
+        def act(uow: UnitOfWork, actor: str, at: datetime) -> list[Fact]:
+            statement = uow.records.statement(statement_id)
+            if statement is None:
+                raise UnknownReview(f"statement {statement_id}: no such statement")
+            return self._decisions.set_aside(uow, statement, actor=actor, reason=reason, at=at)
+
+        return self._act(reviewer, "fact.set_aside", act)
+
+    def confirm(self, fact_id: int, *, reviewer: str) -> tuple[Fact, ...]:
+        """
+        Agree, as the second person, to what another one proposed.
 
         Raises:
             UnknownReview: no such fact.
-            StaleReview: it was withdrawn already.
+            StaleReview: it does not wait for this person.
+            LinkConflict: meanwhile it contradicts a standing decision.
+        """
+        return self._act(
+            reviewer,
+            "fact.confirmed",
+            lambda uow, actor, at: self._decisions.confirm(uow, _fact(uow, fact_id), actor=actor, at=at),
+        )
+
+    def _act(
+        self, reviewer: str, kind: str, act: Callable[[UnitOfWork, str, datetime], list[Fact]]
+    ) -> tuple[Fact, ...]:
+        """One decision of a person: its facts, what follows, and its trace, in one transaction."""
+        now = self._clock()
+        actor = f"user:{reviewer}"
+        with self._store.write() as uow:
+            facts = act(uow, actor, now)
+            details = {"facts": [fact.id for fact in facts], "proposed": not all(f.stands for f in facts)}
+            uow.audit.append(AuditEvent(actor, "U", kind, f"fact/{facts[0].id}", now, details))
+            uow.commit()
+        return tuple(facts)
+
+    def withdraw(self, fact_id: int, *, actor: str, knowing: Collection[int] = ()) -> Fact:
+        """
+        Undo an act: withdraw its facts and derive again, as if they had never stood.
+
+        What two people decided takes two to undo: the first call only asks.
+
+        Args:
+            knowing: facts asserted later about the records that would move, which the caller has seen.
+
+        Raises:
+            UnknownReview: no such fact.
+            StaleReview: it was withdrawn already, or waits for another person to agree.
+            LinkConflict: later facts rest on it (`LinkConflict.facts`), or it cannot be undone.
         """
         now = self._clock()
         with self._store.write() as uow:
-            fact = uow.facts.get(fact_id)
-            if fact is None:
-                raise UnknownReview(f"fact {fact_id}: no such fact")
-            if fact.withdrawn_at is not None:
-                raise StaleReview(f"fact {fact_id} is already withdrawn")
-            uow.facts.withdraw(fact_id, at=now, by=actor)
-            for task in uow.reviews.by_fact(fact_id):
-                uow.reviews.change(
-                    task.id, state=TaskState.OPEN, at=now, reason=task.reason, weight_bits=task.weight_bits
-                )
-            records = uow.records.by_keys((fact.left, fact.right))
-            self._derivation.recompute(uow, [record.id for record in records.values()], at=now)
-            uow.audit.append(AuditEvent(actor, "U", "fact.withdrawn", f"fact/{fact_id}", now))
+            fact = self._decisions.withdraw(uow, _fact(uow, fact_id), actor=actor, at=now, knowing=knowing)
+            kind = "fact.withdrawn" if fact.withdrawn_at is not None else "fact.withdrawal_asked"
+            uow.audit.append(AuditEvent(actor, "U", kind, f"fact/{fact_id}", now))
             uow.commit()
-        return replace(fact, withdrawn_at=now, withdrawn_by=actor)
+        return fact
+
+    def erase(self, key: RecordKey, *, reviewer: str, reason: str) -> str:
+        """
+        Destroy what is known under an identifier, and the messages that said it. It cannot be undone.
+
+        The enterprise identifier it bore is retired for ever; should the site use the identifier
+        again, a new epoch of it begins.
+
+        Returns:
+            The native enterprise identifier that is retired.
+
+        Raises:
+            UnknownIdentifier: it was never heard of, or is erased already.
+        """
+        now = self._clock()
+        actor = f"user:{reviewer}"
+        with self._store.write() as uow:
+            fact, euid, seeds = erase(uow, self.intake, key, actor=actor, reason=reason, at=now)
+            self.derivation.recompute(uow, seeds, at=now, cause=f"fact/{fact}")
+            uow.audit.append(AuditEvent(actor, "D", "identity.erased", f"euid/{euid}", now, {"fact": fact}))
+            uow.commit()
+        return euid
+
+    def timeline(self, euid: str, *, visible: frozenset[str], actor: str) -> tuple[Happening, ...]:
+        """
+        What happened to a person and why, oldest first: statements, assertions, links, questions.
+
+        Raises:
+            UnknownIdentifier: never issued, or nothing of it is visible to the caller.
+        """
+        with self._store.read() as uow:
+            found = read_timeline(uow, euid, visible=visible, changes_person=self.intake.changes_person)
+        self._audit_read(actor, "R", "patient.timeline", f"euid/{euid if found else 'unknown'}")
+        if not found:
+            raise UnknownIdentifier("euid", "unknown enterprise identifier")
+        return found
+
+    def told(self, consumer: str, key: RecordKey, *, on: datetime, actor: str) -> Told:
+        """
+        What a consumer would have been answered about an identifier on a day, and had been told by then.
+
+        For those who audit: it answers for identities as they were protected then, not as they are now.
+
+        Raises:
+            UnknownIdentifier: no such consumer, or it would have been told that the identifier is unknown.
+        """
+        party = next((one for one in self.directory.consumers if one.name == consumer), None)
+        if party is None:
+            raise UnknownIdentifier("consumer", "no consumer has this name")
+        with self._store.read() as uow:
+            found = self._answers.cross_reference(
+                uow, key, targets=None, visible=party.domains, as_of=on, protected_now=False
+            )
+            rows = uow.outbox.to(consumer, until=on)
+            euids = set() if found is None else self._answers.euids_of(uow, key, until=on)
+        self._audit_read(actor, "R", "audit.told", "query", {"consumer": consumer})
+        if found is None:
+            raise UnknownIdentifier("identifier")
+        notified = tuple(row for row in rows if euids & set(row.payload.get("euids", ())))
+        return Told(tuple(member.identifier for member in found), notified)
 
     def facts(self, *, after: int = 0, limit: int = 50) -> list[Fact]:
         """Assertions by ascending id, withdrawn ones included."""
@@ -549,9 +720,43 @@ class Registry:
             uow.commit()
 
 
-def _within(view: Component, fact: Fact, members: frozenset[int]) -> bool:
-    keys = {view.records[i].key for i in members}
-    return fact.left in keys and fact.right in keys
+def policy_in_bits(policy: LinkPolicy, model: MatchModel) -> LinkPolicy:
+    """A policy with the bounds that a model sets."""
+    bounds = model.thresholds
+    return replace(
+        policy,
+        same_domain_bits=bounds.same_domain_bits,
+        bridge_bits=bounds.upper_bits + BRIDGE_MARGIN_BITS,
+    )
+
+
+def _fact(uow: UnitOfWork, fact_id: int) -> Fact:
+    fact = uow.facts.get(fact_id)
+    if fact is None:
+        raise UnknownReview(f"fact {fact_id}: no such fact")
+    return fact
+
+
+def _live_task(uow: UnitOfWork, task_id: int) -> Task:
+    task = uow.reviews.get(task_id)
+    if task is None:
+        raise UnknownReview(f"review {task_id}: no such task")
+    if task.state not in LIVE_STATES:
+        raise StaleReview(f"review {task_id} is {task.state} at version {task.version}")
+    return task
+
+
+def _refuse_claimed(task: Task, reviewer: str, at: datetime) -> None:
+    if task.held_by(at) not in ("", reviewer):
+        raise StaleReview(f"review {task.id} is being worked on by somebody else")
+
+
+def _changed_since_answer(history: Sequence[Task]) -> tuple[str, ...]:
+    """The traits that compare otherwise than when somebody last answered; none when nobody did."""
+    answered = [version for version in history if version.verdict is not None]
+    if not answered or history[-1].state is TaskState.DECIDED:
+        return ()
+    return changes(answered[-1].fingerprint, history[-1].fingerprint)
 
 
 def _unless_protected(record: StoredRecord) -> StoredRecord:
@@ -594,7 +799,7 @@ def _receipt(problem: Exception | None, warnings: tuple[str, ...]) -> Receipt:
 def _warnings(instruction: Instruction | None) -> tuple[str, ...]:
     if isinstance(instruction, IdentityStated):
         return tuple(dict.fromkeys(text for record in instruction.records for text in record.warnings))
-    if isinstance(instruction, IdentifiersMerged):
+    if isinstance(instruction, IdentifiersMerged | IdentifiersLinked | PatientMoved):
         return instruction.warnings
     return ()
 
@@ -621,6 +826,14 @@ def _message_audit(
                 AuditEvent(who, "D", "identity.subsumed", f"record/{subsumed}", at, details),
                 AuditEvent(who, "U", "identity.merged", f"record/{survivor}", at, details),
             ]
+        case IdentifiersLinked(linked=linked):
+            return [
+                AuditEvent(
+                    who, "U", "identity.linked" if linked else "identity.unlinked", subject, at, details
+                )
+            ]
+        case PatientMoved():
+            return [AuditEvent(who, "U", "identity.visits_moved", subject, at, details)]
         case IdentityStated():
             return [
                 AuditEvent(who, "U", "identity.stated", subject, at, {**details, "moved": list(effect.moved)})

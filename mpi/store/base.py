@@ -20,6 +20,7 @@ from mpi.index.ports import (
     Models,
     Outbox,
     Records,
+    Relinks,
     Reviews,
     UnitOfWork,
 )
@@ -27,6 +28,7 @@ from mpi.store.journal import SqlInbox
 from mpi.store.links import SqlEdges, SqlFacts, SqlMemberships
 from mpi.store.models import SqlModels
 from mpi.store.records import Folds, SqlRecords
+from mpi.store.relinks import SqlRelinks
 from mpi.store.reviews import SqlReviews
 from mpi.store.schema import check_schema, euid_secret, migrate
 from mpi.store.session import Session, guarded
@@ -53,6 +55,7 @@ class SqlUnitOfWork:
         self.outbox: Outbox = SqlOutbox(session)
         self.keys: Keys = SqlKeys(session)
         self.models: Models = SqlModels(session)
+        self.relinks: Relinks = SqlRelinks(session)
 
     def commit(self) -> None:
         self._session.commit()

@@ -127,7 +127,7 @@ class _Keys(TypeDecorator[Iterable[RecordKey]]):
     cache_ok = True
 
     def process_bind_param(self, value: Iterable[RecordKey] | None, dialect: Dialect) -> str:
-        return json.dumps([[storable(key.domain), storable(key.value)] for key in value or ()])
+        return json.dumps([[storable(key.domain), storable(key.value), key.epoch] for key in value or ()])
 
 
 class _Condition(FunctionElement[bool]):
@@ -171,25 +171,32 @@ def _among_on_postgresql(element: Among, compiler: SQLCompiler, **options: Any) 
 
 
 class AmongKeys(_Condition):
-    """`(domain, value) IN (every record key of the parameter)`."""
+    """`(domain, value, epoch) IN (every record key of the parameter)`."""
 
     name = "among_keys"
     inherit_cache = True
 
-    def __init__(self, domain: ColumnElement[str], value: ColumnElement[str], parameter: str) -> None:
-        super().__init__(domain, value, bindparam(parameter, type_=_Keys()))
+    def __init__(
+        self,
+        domain: ColumnElement[str],
+        value: ColumnElement[str],
+        epoch: ColumnElement[int],
+        parameter: str,
+    ) -> None:
+        super().__init__(domain, value, epoch, bindparam(parameter, type_=_Keys()))
 
 
 @compiles(AmongKeys, "sqlite")
 def _among_keys_on_sqlite(element: AmongKeys, compiler: SQLCompiler, **options: Any) -> str:
-    domain, value, keys = (compiler.process(clause, **options) for clause in element.clauses)
-    pair = "json_extract(value, '$[0]'), json_extract(value, '$[1]')"
-    listed = f"SELECT {pair} FROM json_each({keys})"  # noqa: S608
-    return f"({domain}, {value}) IN ({listed})"
+    domain, value, epoch, keys = (compiler.process(clause, **options) for clause in element.clauses)
+    parts = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(3))
+    listed = f"SELECT {parts} FROM json_each({keys})"  # noqa: S608
+    return f"({domain}, {value}, {epoch}) IN ({listed})"
 
 
 @compiles(AmongKeys)
 def _among_keys_on_postgresql(element: AmongKeys, compiler: SQLCompiler, **options: Any) -> str:
-    domain, value, keys = (compiler.process(clause, **options) for clause in element.clauses)
-    listed = f"SELECT pair ->> 0, pair ->> 1 FROM json_array_elements(CAST({keys} AS json)) AS pair"  # noqa: S608
-    return f"({domain}, {value}) IN ({listed})"
+    domain, value, epoch, keys = (compiler.process(clause, **options) for clause in element.clauses)
+    parts = "key ->> 0, key ->> 1, CAST(key ->> 2 AS integer)"
+    listed = f"SELECT {parts} FROM json_array_elements(CAST({keys} AS json)) AS key"  # noqa: S608
+    return f"({domain}, {value}, {epoch}) IN ({listed})"

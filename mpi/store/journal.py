@@ -1,7 +1,7 @@
 """The journal of received messages."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -10,6 +10,7 @@ from sqlalchemy import Select, bindparam, func, insert, select, true, update
 
 from mpi.index.events import Envelope, MessageState, Protocol
 from mpi.index.ports import StoredMessage
+from mpi.store.columns import Among
 from mpi.store.session import AnyRow, Session
 from mpi.store.tables import INBOX
 
@@ -20,6 +21,7 @@ _INSERT = insert(INBOX)
 _ALL = select(INBOX)
 _GET = _ALL.where(INBOX.c.id == bindparam("message_id"))
 _GIVE_UP = update(INBOX).where(INBOX.c.id == bindparam("message_id")).values(original=False)
+_BLANK = update(INBOX).where(Among(INBOX.c.id, "message_ids")).values(raw=b"", reply=b"")
 _REPLAYS = _ALL.where(INBOX.c.replay_of == bindparam("message_id")).order_by(INBOX.c.id)
 _ORIGINAL = _ALL.where(INBOX.c.dedupe_digest == bindparam("digest"), INBOX.c.original.is_(true()))
 _COUNTS = select(INBOX.c.source, INBOX.c.state, func.count()).group_by(INBOX.c.source, INBOX.c.state)
@@ -112,6 +114,9 @@ class SqlInbox:
         for source, state, count in self._session.rows(_COUNTS):
             counts.setdefault(source, dict.fromkeys(MessageState, 0))[MessageState(state)] = count
         return counts
+
+    def blank(self, message_ids: Collection[int]) -> None:
+        self._session.change(_BLANK, {"message_ids": message_ids})
 
 
 def _digest(dedupe_key: str) -> str:

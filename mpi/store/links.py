@@ -4,7 +4,20 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, case, delete, insert, or_, select, union, update
+from sqlalchemy import (
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    false,
+    insert,
+    or_,
+    select,
+    true,
+    union,
+    update,
+)
 
 from mpi.identity.model import RecordKey
 from mpi.index.events import Fact, FactKind
@@ -31,10 +44,15 @@ _EDGES_TOUCHING = (
 
 _INSERT_FACT = insert(FACT)
 _FACT = select(FACT).where(_F.id == bindparam("fact_id"))
-_WITHDRAW = update(FACT).where(_F.id == bindparam("fact_id"), _F.withdrawn_at.is_(None))
-_LEFT_AMONG = AmongKeys(_F.left_domain, _F.left_value, "keys")
-_RIGHT_AMONG = AmongKeys(_F.right_domain, _F.right_value, "keys")
-_STANDS = _F.withdrawn_at.is_(None)
+_NOT_WITHDRAWN = _F.withdrawn_at.is_(None)
+_CHANGE_FACT = update(FACT).where(_F.id == bindparam("fact_id"), _NOT_WITHDRAWN)
+_CONFIRM = _CHANGE_FACT.where(_F.second_needed.is_(true()), _F.confirmed_at.is_(None))
+_OF_ACT = (
+    select(FACT).where(or_(_F.id == bindparam("fact_id"), _F.act_id == bindparam("fact_id"))).order_by(_F.id)
+)
+_LEFT_AMONG = AmongKeys(_F.left_domain, _F.left_value, _F.left_epoch, "keys")
+_RIGHT_AMONG = AmongKeys(_F.right_domain, _F.right_value, _F.right_epoch, "keys")
+_STANDS = and_(_NOT_WITHDRAWN, or_(_F.second_needed.is_(false()), _F.confirmed_at.is_not(None)))
 _STANDING = union(
     select(FACT).where(_STANDS, _LEFT_AMONG), select(FACT).where(_STANDS, _RIGHT_AMONG)
 ).order_by(_F.id.name)
@@ -63,11 +81,12 @@ _THEN = (
     or_(_STILL, _M.valid_to > bindparam("as_of", type_=_M.valid_from.type)),
 )
 _MEMBERS = select(_M.record_id).where(_M.euid == bindparam("euid")).order_by(_M.record_id)
+_EVER_MEMBERS = _MEMBERS.distinct()
 _MEMBERS_NOW, _MEMBERS_THEN = _MEMBERS.where(_STILL), _MEMBERS.where(*_THEN)
 _EUID = select(_M.euid).where(_M.record_id == bindparam("record_id"))
 _EUID_NOW, _EUID_THEN = _EUID.where(_STILL), _EUID.where(*_THEN)
 _HISTORY = (
-    select(_M.record_id, _M.euid, _M.valid_from, _M.valid_to)
+    select(_M.record_id, _M.euid, _M.valid_from, _M.valid_to, _M.cause, _M.model_version)
     .where(_M.record_id == bindparam("record_id"))
     .order_by(_M.id)
 )
@@ -139,13 +158,22 @@ class SqlFacts:
                 "kind": fact.kind.value,
                 "left_domain": fact.left.domain,
                 "left_value": fact.left.value,
+                "left_epoch": fact.left.epoch,
                 "right_domain": fact.right.domain,
                 "right_value": fact.right.value,
+                "right_epoch": fact.right.epoch,
                 "actor": fact.actor,
                 "reason": fact.reason,
                 "event_time": fact.event_time,
                 "recorded_at": fact.recorded_at,
                 "message_id": fact.message_id,
+                "statement_id": fact.statement_id,
+                "act_id": fact.act_id,
+                "seen": dict(fact.seen),
+                "second_needed": fact.second_needed,
+                "confirmed_at": fact.confirmed_at,
+                "confirmed_by": fact.confirmed_by,
+                "withdrawal_asked_by": fact.withdrawal_asked_by,
                 "withdrawn_at": fact.withdrawn_at,
                 "withdrawn_by": fact.withdrawn_by,
             },
@@ -156,8 +184,17 @@ class SqlFacts:
         return _fact(row) if row else None
 
     def withdraw(self, fact_id: int, *, at: datetime, by: str) -> None:
-        if not self._session.change(_WITHDRAW, {"fact_id": fact_id, "withdrawn_at": at, "withdrawn_by": by}):
-            raise LookupError("no such fact stands")
+        self._change(_CHANGE_FACT, {"fact_id": fact_id, "withdrawn_at": at, "withdrawn_by": by})
+
+    def ask_withdrawal(self, fact_id: int, *, by: str) -> None:
+        self._change(_CHANGE_FACT, {"fact_id": fact_id, "withdrawal_asked_by": by})
+
+    def confirm(self, fact_id: int, *, at: datetime, by: str) -> None:
+        self._change(_CONFIRM, {"fact_id": fact_id, "confirmed_at": at, "confirmed_by": by})
+
+    def _change(self, statement: Update, changed: dict[str, Any]) -> None:
+        if not self._session.change(statement, changed):
+            raise LookupError("no such fact, or it is beyond that")
 
     def standing(self, keys: Collection[RecordKey]) -> list[Fact]:
         if not keys:
@@ -169,6 +206,9 @@ class SqlFacts:
             return []
         return [_fact(row) for row in self._session.rows(_EVER, {"keys": keys})]
 
+    def of_act(self, fact_id: int) -> list[Fact]:
+        return [_fact(row) for row in self._session.rows(_OF_ACT, {"fact_id": fact_id})]
+
     def page(self, *, after: int = 0, limit: int = 50) -> list[Fact]:
         return [_fact(row) for row in self._session.rows(_FACT_PAGE, {"after": after, "limit": limit})]
 
@@ -177,13 +217,20 @@ def _fact(row: AnyRow) -> Fact:
     return Fact(
         id=row.id,
         kind=FactKind(row.kind),
-        left=RecordKey(row.left_domain, row.left_value),
-        right=RecordKey(row.right_domain, row.right_value),
+        left=RecordKey(row.left_domain, row.left_value, row.left_epoch),
+        right=RecordKey(row.right_domain, row.right_value, row.right_epoch),
         actor=row.actor,
         event_time=row.event_time,
         recorded_at=row.recorded_at,
         reason=row.reason,
         message_id=row.message_id,
+        statement_id=row.statement_id,
+        act_id=row.act_id,
+        seen=row.seen,
+        second_needed=row.second_needed,
+        confirmed_at=row.confirmed_at,
+        confirmed_by=row.confirmed_by,
+        withdrawal_asked_by=row.withdrawal_asked_by,
         withdrawn_at=row.withdrawn_at,
         withdrawn_by=row.withdrawn_by,
     )
@@ -210,6 +257,9 @@ class SqlMemberships:
             return [row[0] for row in self._session.rows(_MEMBERS_NOW, {"euid": euid})]
         return [row[0] for row in self._session.rows(_MEMBERS_THEN, {"euid": euid, "as_of": as_of})]
 
+    def ever_members(self, euid: str) -> list[int]:
+        return [row[0] for row in self._session.rows(_EVER_MEMBERS, {"euid": euid})]
+
     def euid_of(self, record_id: int, *, as_of: datetime | None = None) -> str | None:
         if as_of is None:
             row = self._session.first(_EUID_NOW, {"record_id": record_id})
@@ -217,7 +267,7 @@ class SqlMemberships:
             row = self._session.first(_EUID_THEN, {"record_id": record_id, "as_of": as_of})
         return row[0] if row else None
 
-    def move(self, record_id: int, euid: str, *, at: datetime) -> None:
+    def move(self, record_id: int, euid: str, *, at: datetime, cause: str, model_version: str) -> None:
         """A clock that went back would make two memberships at once: the later instant holds."""
         begins = at
         if self._session.unnamed.others("membership", (record_id,)):
@@ -225,7 +275,15 @@ class SqlMemberships:
             begins = ended[0] if ended else at
         self._session.unnamed.named("membership", (record_id,))
         self._session.insert(
-            _INSERT_MEMBERSHIP, {"record_id": record_id, "euid": euid, "valid_from": begins, "valid_to": None}
+            _INSERT_MEMBERSHIP,
+            {
+                "record_id": record_id,
+                "euid": euid,
+                "valid_from": begins,
+                "valid_to": None,
+                "cause": cause,
+                "model_version": model_version,
+            },
         )
 
     def history(self, record_id: int) -> list[Membership]:

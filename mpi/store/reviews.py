@@ -1,25 +1,42 @@
-"""Review tasks."""
+"""Review tasks, and every version they had."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, insert, or_, select, update
+from sqlalchemy import Select, bindparam, func, insert, or_, select, union_all, update
 
-from mpi.index.review import Task, TaskKey, TaskKind, TaskState, Verdict, WantedTask
+from mpi.index.review import Task, TaskKey, TaskKind, TaskState, Topic, Verdict, WantedTask
 from mpi.store.columns import Among
 from mpi.store.session import AnyRow, Session
-from mpi.store.tables import TASK
+from mpi.store.tables import TASK, TASK_VERSION
 
-_T = TASK.c
+_T, _V = TASK.c, TASK_VERSION.c
 _INSERT = insert(TASK)
-_CHANGE = update(TASK).where(_T.id == bindparam("task_id")).values(version=_T.version + 1)
+_CHANGE = update(TASK).where(_T.id == bindparam("task_id")).values(version=_T.version + 1).returning(TASK)
+_CLAIM = update(TASK).where(_T.id == bindparam("task_id"))
 _ALL = select(TASK).order_by(_T.id)
 _GET = _ALL.where(_T.id == bindparam("task_id"))
 _TOUCHING = _ALL.where(or_(Among(_T.left_id, "ids"), Among(_T.right_id, "ids")))
 _BY_FACT = _ALL.where(_T.fact_id == bindparam("fact_id"))
 _COUNTS = select(_T.state, func.count()).group_by(_T.state)
+
+_KEEP_VERSION = insert(TASK_VERSION).from_select(
+    list(_V),
+    select(*(_T.id if column.name == "task_id" else _T[column.name] for column in _V)).where(
+        _T.id == bindparam("of_task")
+    ),
+)
+_VERSIONS = select(
+    _T.id,
+    _T.topic,
+    _T.left_id,
+    _T.right_id,
+    _T.opened_at,
+    *(column for column in _V if column.name != "task_id"),
+).join(TASK, _T.id == _V.task_id)
+_HISTORY = _VERSIONS.where(Among(_V.task_id, "ids")).order_by(_V.task_id, _V.version)
 
 
 @lru_cache
@@ -28,6 +45,46 @@ def _page(*, by_kind: bool) -> Select[Any]:
         _T.id > bindparam("after"), _T.state.in_(bindparam("states", expanding=True))
     ).limit(bindparam("limit"))
     return statement.where(_T.kind == bindparam("kind")) if by_kind else statement
+
+
+@lru_cache
+def _page_then(*, by_kind: bool) -> Select[Any]:
+    """The last version each task had at an instant."""
+    of_task = TASK_VERSION.alias("of_task")
+    last = (
+        select(func.max(of_task.c.version))
+        .where(of_task.c.task_id == _T.id, of_task.c.changed_at <= bindparam("as_of"))
+        .scalar_subquery()
+    )
+    statement = (
+        _VERSIONS.where(
+            _T.id > bindparam("after"),
+            _V.version == last,
+            _V.state.in_(bindparam("states", expanding=True)),
+        )
+        .order_by(_T.id)
+        .limit(bindparam("limit"))
+    )
+    return statement.where(_V.kind == bindparam("kind")) if by_kind else statement
+
+
+@lru_cache
+def _urgent(states: int, *, by_kind: bool, following: bool) -> Select[Any]:
+    """The head of each state's queue, each read in the order of its index, then the head of them all."""
+    queues = []
+    for place in range(states):
+        queue = select(TASK).where(_T.state == bindparam(f"state_{place}"))
+        if by_kind:
+            queue = queue.where(_T.kind == bindparam("kind"))
+        if following:
+            queue = queue.where(
+                _T.priority <= bindparam("priority"),
+                or_(_T.priority < bindparam("priority"), _T.id > bindparam("after")),
+            )
+        queue = queue.order_by(_T.priority.desc(), _T.id).limit(bindparam("limit"))
+        queues.append(select(queue.subquery()))
+    heads = union_all(*queues).subquery()
+    return select(heads).order_by(heads.c.priority.desc(), heads.c.id).limit(bindparam("limit"))
 
 
 class SqlReviews:
@@ -48,10 +105,11 @@ class SqlReviews:
 
     def open(self, wanted: WantedTask, *, at: datetime) -> int:
         self._session.unnamed.named("task", (wanted.key.left_id, wanted.key.right_id))
-        return self._session.insert(
+        task_id = self._session.insert(
             _INSERT,
             {
-                "kind": wanted.key.kind.value,
+                "topic": wanted.key.topic.value,
+                "kind": wanted.kind.value,
                 "left_id": wanted.key.left_id,
                 "right_id": wanted.key.right_id,
                 "state": TaskState.OPEN.value,
@@ -63,50 +121,84 @@ class SqlReviews:
                 "verdict": None,
                 "reviewer": "",
                 "fact_id": None,
+                "fingerprint": dict(wanted.fingerprint),
+                "priority": wanted.priority,
+                "claimed_by": "",
+                "claimed_at": None,
             },
         )
+        self._session.change(_KEEP_VERSION, {"of_task": task_id})
+        return task_id
 
-    def change(
-        self,
-        task_id: int,
-        *,
-        state: TaskState,
-        at: datetime,
-        reason: str | None = None,
-        weight_bits: float | None = None,
-        verdict: Verdict | None = None,
-        reviewer: str = "",
-        fact_id: int | None = None,
-    ) -> None:
-        changed: dict[str, Any] = {
-            "task_id": task_id,
-            "state": state.value,
-            "changed_at": at,
-            "verdict": verdict.value if verdict else None,
-            "reviewer": reviewer,
-            "fact_id": fact_id,
-        }
-        if reason is not None:
-            changed["reason"] = reason
-        if weight_bits is not None:
-            changed["weight_bits"] = weight_bits
-        if not self._session.change(_CHANGE, changed):
+    def change(self, task: Task, *, at: datetime) -> Task:
+        row = self._session.first(
+            _CHANGE,
+            {
+                "task_id": task.id,
+                "kind": task.kind.value,
+                "state": task.state.value,
+                "reason": task.reason,
+                "weight_bits": task.weight_bits,
+                "changed_at": at,
+                "verdict": task.verdict.value if task.verdict else None,
+                "reviewer": task.reviewer,
+                "fact_id": task.fact_id,
+                "fingerprint": dict(task.fingerprint),
+                "priority": task.priority,
+            },
+        )
+        if row is None:
+            raise LookupError("no such task")
+        self._session.change(_KEEP_VERSION, {"of_task": task.id})
+        return _task(row)
+
+    def claim(self, task_id: int, *, by: str, at: datetime | None) -> None:
+        if not self._session.change(_CLAIM, {"task_id": task_id, "claimed_by": by, "claimed_at": at}):
             raise LookupError("no such task")
 
     def by_fact(self, fact_id: int) -> list[Task]:
         return [_task(row) for row in self._session.rows(_BY_FACT, {"fact_id": fact_id})]
 
     def page(
-        self, *, states: Collection[TaskState], kind: str | None = None, after: int = 0, limit: int = 50
+        self,
+        *,
+        states: Collection[TaskState],
+        kind: str | None = None,
+        after: int = 0,
+        limit: int = 50,
+        as_of: datetime | None = None,
     ) -> list[Task]:
-        parameters: dict[str, Any] = {
-            "states": sorted(state.value for state in states),
-            "after": after,
-            "limit": limit,
-        }
+        parameters: dict[str, Any] = {"states": _values(states), "after": after, "limit": limit}
         if kind is not None:
             parameters["kind"] = str(kind)
-        return [_task(row) for row in self._session.rows(_page(by_kind=kind is not None), parameters)]
+        if as_of is None:
+            return [_task(row) for row in self._session.rows(_page(by_kind=kind is not None), parameters)]
+        parameters["as_of"] = as_of
+        return _versions(self._session.rows(_page_then(by_kind=kind is not None), parameters))
+
+    def urgent(
+        self,
+        *,
+        states: Collection[TaskState],
+        kind: str | None = None,
+        after: Task | None = None,
+        limit: int = 50,
+    ) -> list[Task]:
+        if not states:
+            return []
+        parameters: dict[str, Any] = {"limit": limit}
+        parameters.update((f"state_{place}", state) for place, state in enumerate(_values(states)))
+        if kind is not None:
+            parameters["kind"] = str(kind)
+        if after is not None:
+            parameters.update(priority=after.priority, after=after.id)
+        statement = _urgent(len(set(states)), by_kind=kind is not None, following=after is not None)
+        return [_task(row) for row in self._session.rows(statement, parameters)]
+
+    def history(self, task_ids: Collection[int]) -> list[Task]:
+        if not task_ids:
+            return []
+        return _versions(self._session.rows(_HISTORY, {"ids": task_ids}))
 
     def counts(self) -> dict[TaskState, int]:
         counts = dict.fromkeys(TaskState, 0)
@@ -114,10 +206,20 @@ class SqlReviews:
         return counts
 
 
-def _task(row: AnyRow) -> Task:
+def _values(states: Collection[TaskState]) -> list[str]:
+    return sorted({state.value for state in states})
+
+
+def _versions(rows: Iterable[AnyRow]) -> list[Task]:
+    """Tasks as they were; who had claimed them then is not kept."""
+    return [_task(row, claimed=False) for row in rows]
+
+
+def _task(row: AnyRow, *, claimed: bool = True) -> Task:
     return Task(
         id=row.id,
-        key=TaskKey(TaskKind(row.kind), row.left_id, row.right_id),
+        key=TaskKey(Topic(row.topic), row.left_id, row.right_id),
+        kind=TaskKind(row.kind),
         state=TaskState(row.state),
         reason=row.reason,
         weight_bits=row.weight_bits,
@@ -127,4 +229,8 @@ def _task(row: AnyRow) -> Task:
         verdict=Verdict(row.verdict) if row.verdict else None,
         reviewer=row.reviewer,
         fact_id=row.fact_id,
+        fingerprint=row.fingerprint,
+        priority=row.priority,
+        claimed_by=row.claimed_by if claimed else "",
+        claimed_at=row.claimed_at if claimed else None,
     )

@@ -63,6 +63,7 @@ class SqliteStore(SqlStore):
                 "journal_mode": "WAL",
                 "synchronous": "FULL",
                 "wal_autocheckpoint": _CHECKPOINT_PAGES,
+                "secure_delete": "ON",  # what is erased is overwritten, not only forgotten
             },
         )
         reader = _engine(url, "BEGIN", {**common, "wal_autocheckpoint": 0, "query_only": "ON"})

@@ -1,14 +1,15 @@
 """
 The tables. Every change here needs a migration; a test holds the two equal.
 
-Facts are kept for ever (inbox, statement, fact, membership, task, audit). What can be derived
-again is replaced in place (the fold on source_record, blocking_key, edge).
+Facts are kept for ever (inbox, statement, fact, membership, task_version, audit). What can be
+derived again is replaced in place (the fold on source_record, blocking_key, edge). A column that
+was added to a table with rows has a default in the database: it is what those rows hold.
 """
 
 from datetime import datetime
 from typing import Any, ClassVar, cast
 
-from sqlalchemy import Double, Index, MetaData, Table, true
+from sqlalchemy import Double, Index, MetaData, Table, false, text, true
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -21,6 +22,10 @@ _NAMES = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+_ZERO = {"server_default": text("0")}
+_NO = {"server_default": false()}
+_EMPTY = {"server_default": ""}
+_NOTHING_SEEN = {"server_default": "{}"}
 
 
 class _Row(SQLModel, registry=registry(metadata=MetaData(naming_convention=_NAMES))):
@@ -68,21 +73,24 @@ class SourceRecordRow(_Row, table=True):
     id: int | None = Field(default=None, primary_key=True, sa_type=Number)
     domain: str = Field(sa_type=AnyText)
     value: str = Field(sa_type=AnyText)
+    epoch: int = Field(sa_column_kwargs=_ZERO)
     native_euid: str
     fold_token: int = Field(sa_type=Number)
     """Drawn at random for each fold: equal tokens mean equal rows, also across rolled-back writes."""
     first_event_time: datetime | None = Field(sa_type=UtcDateTime)
     traits: dict[str, Any] = Field(sa_type=JsonText)
     demographics: dict[str, Any] = Field(sa_type=JsonText)
+    urgency: int = Field(sa_column_kwargs=_ZERO)
+    held_since: datetime | None = Field(sa_type=UtcDateTime)
 
 
 class StatementRow(_Row, table=True):
-    """One version of a source record, as stated."""
+    """One version of a source record, as stated; empty once erased."""
 
     __tablename__: ClassVar[str] = "statement"
     id: int | None = Field(default=None, primary_key=True, sa_type=Number)
     record_id: int = Field(foreign_key="source_record.id", sa_type=Number, index=True)
-    message_id: int = Field(foreign_key="inbox.id", sa_type=Number)
+    message_id: int = Field(foreign_key="inbox.id", sa_type=Number, index=True)
     event_time: datetime = Field(sa_type=UtcDateTime)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     stated: dict[str, Any] = Field(sa_type=JsonText)
@@ -92,6 +100,21 @@ class BlockingKeyRow(_Row, table=True):
     """Which records share a blocking key."""
 
     __tablename__: ClassVar[str] = "blocking_key"
+    __table_args__ = {"sqlite_with_rowid": False}
+    key: int = Field(primary_key=True, sa_type=Number, sa_column_kwargs={"autoincrement": False})
+    record_id: int = Field(
+        primary_key=True,
+        foreign_key="source_record.id",
+        sa_type=Number,
+        index=True,
+        sa_column_kwargs={"autoincrement": False},
+    )
+
+
+class PastKeyRow(_Row, table=True):
+    """Which records once held a blocking key, and may hold it again."""
+
+    __tablename__: ClassVar[str] = "past_key"
     __table_args__ = {"sqlite_with_rowid": False}
     key: int = Field(primary_key=True, sa_type=Number, sa_column_kwargs={"autoincrement": False})
     record_id: int = Field(
@@ -135,20 +158,29 @@ class FactRow(_Row, table=True):
 
     __tablename__: ClassVar[str] = "fact"
     __table_args__ = (
-        Index("ix_fact_left", "left_domain", "left_value"),
-        Index("ix_fact_right", "right_domain", "right_value"),
+        Index("ix_fact_left", "left_domain", "left_value", "left_epoch"),
+        Index("ix_fact_right", "right_domain", "right_value", "right_epoch"),
     )
     id: int | None = Field(default=None, primary_key=True, sa_type=Number)
     kind: str
     left_domain: str = Field(sa_type=AnyText)
     left_value: str = Field(sa_type=AnyText)
+    left_epoch: int = Field(sa_column_kwargs=_ZERO)
     right_domain: str = Field(sa_type=AnyText)
     right_value: str = Field(sa_type=AnyText)
+    right_epoch: int = Field(sa_column_kwargs=_ZERO)
     actor: str = Field(sa_type=AnyText)
     reason: str = Field(sa_type=AnyText)
     event_time: datetime = Field(sa_type=UtcDateTime)
     recorded_at: datetime = Field(sa_type=UtcDateTime)
     message_id: int | None = Field(foreign_key="inbox.id", sa_type=Number)
+    statement_id: int | None = Field(foreign_key="statement.id", sa_type=Number)
+    act_id: int | None = Field(foreign_key="fact.id", sa_type=Number, index=True)
+    seen: dict[str, str] = Field(sa_type=JsonText, sa_column_kwargs=_NOTHING_SEEN)
+    second_needed: bool = Field(sa_column_kwargs=_NO)
+    confirmed_at: datetime | None = Field(sa_type=UtcDateTime)
+    confirmed_by: str = Field(sa_type=AnyText, sa_column_kwargs=_EMPTY)
+    withdrawal_asked_by: str = Field(sa_type=AnyText, sa_column_kwargs=_EMPTY)
     withdrawn_at: datetime | None = Field(sa_type=UtcDateTime)
     withdrawn_by: str = Field(sa_type=AnyText)
 
@@ -162,17 +194,20 @@ class MembershipRow(_Row, table=True):
     euid: str = Field(index=True)
     valid_from: datetime = Field(sa_type=UtcDateTime)
     valid_to: datetime | None = Field(sa_type=UtcDateTime)
+    cause: str = Field(sa_column_kwargs=_EMPTY)
+    model_version: str = Field(sa_column_kwargs=_EMPTY)
 
 
 class TaskRow(_Row, table=True):
-    """A review task: one per kind and pair, for ever."""
+    """A review task as it is: one per topic and pair, for ever."""
 
     __tablename__: ClassVar[str] = "task"
     __table_args__ = (
-        Index("uq_task_kind_left_id_right_id", "kind", "left_id", "right_id", unique=True),
+        Index("uq_task_topic_left_id_right_id", "topic", "left_id", "right_id", unique=True),
         Index("ix_task_state_id", "state", "id"),
     )
     id: int | None = Field(default=None, primary_key=True, sa_type=Number)
+    topic: str = Field(sa_column_kwargs=_EMPTY)
     kind: str
     left_id: int = Field(foreign_key="source_record.id", sa_type=Number, index=True)
     right_id: int = Field(foreign_key="source_record.id", sa_type=Number, index=True)
@@ -185,6 +220,31 @@ class TaskRow(_Row, table=True):
     verdict: str | None
     reviewer: str = Field(sa_type=AnyText)
     fact_id: int | None = Field(foreign_key="fact.id", sa_type=Number, index=True)
+    fingerprint: dict[str, str] = Field(sa_type=JsonText, sa_column_kwargs=_NOTHING_SEEN)
+    priority: int = Field(sa_column_kwargs=_ZERO)
+    claimed_by: str = Field(sa_type=AnyText, sa_column_kwargs=_EMPTY)
+    claimed_at: datetime | None = Field(sa_type=UtcDateTime)
+
+
+class TaskVersionRow(_Row, table=True):
+    """A review task as it was at one version, the present one too: all of it that changes, but the claim."""
+
+    __tablename__: ClassVar[str] = "task_version"
+    __table_args__ = {"sqlite_with_rowid": False}
+    task_id: int = Field(
+        primary_key=True, foreign_key="task.id", sa_type=Number, sa_column_kwargs={"autoincrement": False}
+    )
+    version: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    kind: str
+    state: str
+    reason: str
+    weight_bits: float | None = Field(sa_type=Double)
+    fingerprint: dict[str, str] = Field(sa_type=JsonText)
+    priority: int
+    verdict: str | None
+    reviewer: str = Field(sa_type=AnyText)
+    fact_id: int | None = Field(foreign_key="fact.id", sa_type=Number)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class AuditRow(_Row, table=True):
@@ -240,15 +300,28 @@ class MatchModelRow(_Row, table=True):
     activated_by: str = Field(sa_type=AnyText)
 
 
+class RelinkRow(_Row, table=True):
+    """A run of the whole store through another match model, and how far it has come."""
+
+    __tablename__: ClassVar[str] = "relink"
+    id: int | None = Field(default=None, primary_key=True, sa_type=Number)
+    model_version: str
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    started_by: str = Field(sa_type=AnyText)
+    position: int = Field(sa_type=Number)
+    finished_at: datetime | None = Field(sa_type=UtcDateTime)
+
+
 def _table(row: Any) -> Table:
     return cast(Table, row.__table__)
 
 
 metadata: MetaData = _Row.metadata
 META, INBOX, SOURCE_RECORD, STATEMENT = map(_table, (MetaRow, InboxRow, SourceRecordRow, StatementRow))
-BLOCKING_KEY, EDGE, FACT, MEMBERSHIP = map(_table, (BlockingKeyRow, EdgeRow, FactRow, MembershipRow))
-TASK, AUDIT, OUTBOX, API_KEY = map(_table, (TaskRow, AuditRow, OutboxRow, ApiKeyRow))
-MATCH_MODEL = _table(MatchModelRow)
+BLOCKING_KEY, PAST_KEY, EDGE = map(_table, (BlockingKeyRow, PastKeyRow, EdgeRow))
+FACT, MEMBERSHIP, TASK, TASK_VERSION = map(_table, (FactRow, MembershipRow, TaskRow, TaskVersionRow))
+AUDIT, OUTBOX, API_KEY = map(_table, (AuditRow, OutboxRow, ApiKeyRow))
+MATCH_MODEL, RELINK = map(_table, (MatchModelRow, RelinkRow))
 
 
 def _partial(name: str, *columns: Any, where: Any, unique: bool = True) -> None:
@@ -259,7 +332,14 @@ _partial("uq_inbox_dedupe_digest", INBOX.c.dedupe_digest, where=INBOX.c.original
 _partial("uq_membership_current", MEMBERSHIP.c.record_id, where=MEMBERSHIP.c.valid_to.is_(None))
 _partial("uq_match_model_active", MATCH_MODEL.c.active, where=MATCH_MODEL.c.active.is_(true()))
 _partial("uq_api_key_name", API_KEY.c.name, where=API_KEY.c.revoked_at.is_(None))
-Index("uq_source_record_domain_value", SOURCE_RECORD.c.domain, SOURCE_RECORD.c.value, unique=True)
+Index(
+    "uq_source_record_domain_value_epoch",
+    SOURCE_RECORD.c.domain,
+    SOURCE_RECORD.c.value,
+    SOURCE_RECORD.c.epoch,
+    unique=True,
+)
 Index("uq_source_record_native_euid", SOURCE_RECORD.c.native_euid, unique=True)
 Index("ix_inbox_state_id", INBOX.c.state, INBOX.c.id)
 Index("ix_inbox_source_state_id", INBOX.c.source, INBOX.c.state, INBOX.c.id)
+Index("ix_task_state_priority_id", TASK.c.state, TASK.c.priority.desc(), TASK.c.id)

@@ -20,6 +20,11 @@ _APPEND = insert(AUDIT)
 _CHAIN = select(AUDIT).where(_A.sequence > bindparam("after")).order_by(_A.sequence).limit(_CHAIN_PAGE)
 _INSERT_OUTBOX = insert(OUTBOX)
 _OUTBOX_PAGE = select(OUTBOX).where(_O.id > bindparam("after")).order_by(_O.id).limit(bindparam("limit"))
+_OUTBOX_TO = (
+    select(OUTBOX)
+    .where(_O.consumer == bindparam("consumer"), _O.created_at <= bindparam("until"))
+    .order_by(_O.id)
+)
 _INSERT_KEY = insert(API_KEY)
 _KEYS = select(_K.id, _K.name, _K.role, _K.domains, _K.created_at, _K.revoked_at).order_by(_K.id)
 _FIND = _KEYS.where(_K.secret_hash == bindparam("secret_hash"))
@@ -98,7 +103,15 @@ class SqlOutbox:
 
     def page(self, *, after: int = 0, limit: int = 50) -> list[OutboxRow]:
         rows = self._session.rows(_OUTBOX_PAGE, {"after": after, "limit": limit})
-        return [OutboxRow(row.id, row.consumer, row.kind, row.payload, row.created_at) for row in rows]
+        return [_outbox_row(row) for row in rows]
+
+    def to(self, consumer: str, *, until: datetime) -> list[OutboxRow]:
+        rows = self._session.rows(_OUTBOX_TO, {"consumer": consumer, "until": until})
+        return [_outbox_row(row) for row in rows]
+
+
+def _outbox_row(row: AnyRow) -> OutboxRow:
+    return OutboxRow(row.id, row.consumer, row.kind, row.payload, row.created_at)
 
 
 class SqlKeys:

@@ -57,6 +57,40 @@ def test_names_become_domains(config):
     assert directory.consumer_of("PORTAL_B", "SITE_B").domains == {"2.999.1.1"}
 
 
+def test_a_source_links_nothing_further_and_a_site_has_no_priority_unless_told(config):
+    directory = load(config).directory()
+
+    assert directory.source("ris-a").may_link == ()
+    assert directory.priority_of("2.999.1.1") == directory.priority_of("2.999.1.9") == 0
+
+
+def test_links_and_priorities_name_domains(config):
+    text = CONFIG.replace('name = "ris-a"', 'name = "ris-a"\nmay_link = ["SITE-B"]')
+    text += "[[domains]]\nnamespace = 'SITE-B'\noid = 'b.invalid'\ntype = 'DNS'\npriority = 9\n"
+    config.write_text(text, encoding="utf-8")
+
+    directory = load(config).directory()
+
+    assert directory.source("ris-a").may_link == ("DNS:b.invalid",)
+    assert (directory.priority_of("2.999.1.1"), directory.priority_of("DNS:b.invalid")) == (0, 9)
+
+
+def test_one_person_decides_unless_told_otherwise(config):
+    review = load(config).review
+
+    assert (review.two_person, review.two_person_set_size) == ([], 6)
+
+
+def test_what_two_people_decide_is_listed(config, monkeypatch):
+    text = f"{CONFIG}\n[review]\ntwo_person = ['qualified', 'large_set', 'verified_link']\ntwo_person_set_size = 2\n"
+    config.write_text(text, encoding="utf-8")
+    from_file = load(config).review
+    monkeypatch.setenv("MPI_REVIEW__TWO_PERSON", '["qualified"]')
+
+    assert (len(from_file.two_person), from_file.two_person_set_size) == (3, 2)
+    assert load(config).review.two_person == ["qualified"]
+
+
 def test_what_this_version_does_not_act_on_is_named(config):
     assert load(config).not_served_yet() == ["sources.pacs-a.qido", "consumers.portal-b.webhook"]
 
@@ -69,6 +103,15 @@ def test_what_this_version_does_not_act_on_is_named(config):
         ("[[sources]]\nname = 'ris-a'\nfeeds = ['SITE-A']", "declared twice"),
         ("[link]\nsame_domain = 'perhaps'", "link.same_domain"),
         ("colour = 'blue'", "colour"),
+        ("[review]\ntwo_person = ['always']", r"review\.two_person\.0"),
+        ("[review]\ntwo_person = 'qualified'", r"review\.two_person"),
+        ("[review]\ntwo_person_set_size = 1", r"review\.two_person_set_size"),
+        ("[[domains]]\nnamespace = 'SITE-B'\noid = '2.999.1.9'\npriority = 10", r"domains\.1\.priority"),
+        ("[[domains]]\nnamespace = 'SITE-B'\noid = '2.999.1.9'\npriority = -1", r"domains\.1\.priority"),
+        (
+            "[[sources]]\nname = 'x'\nfeeds = ['SITE-A']\nmay_link = ['SITE-Z']",
+            r"sources\.x\.may_link: names a domain that is not declared",
+        ),
         ("[[domains]]\nnamespace = ''\noid = '2.999.1.9'", r"domains\.1\.namespace"),
         ("[[domains]]\nnamespace = 'SITE^B'\noid = '2.999.1.9'", r"domains\.1\.namespace"),
         ("[[domains]]\nnamespace = 'SITE-B '\noid = '2.999.1.9'", r"domains\.1\.namespace"),
@@ -140,6 +183,9 @@ def test_an_address_of_a_consumer_is_host_and_port(config, address):
         ("MPI_DOMAINS", '{"ZQX": 1}'),
         ("MPI_HTTP", "ZQX"),
         ("MPI_HTTP", "[1]"),
+        ("MPI_REVIEW__TWO_PERSON", "ZQX"),
+        ("MPI_REVIEW__TWO_PERSON", '{"ZQX": 1}'),
+        ("MPI_REVIEW__TWO_PERSON__0", "ZQX"),
     ],
 )
 def test_a_variable_that_cannot_be_is_named_and_its_value_is_not(config, monkeypatch, name, value):

@@ -1,21 +1,29 @@
 """
-ADT messages to instructions: who a person is, and which identifier a source retires.
+ADT messages to instructions: who a person is, and what becomes of the identifiers a source uses.
 
-Source: IHE ITI-8 (HL7 v2.3.1), ITI-30 (HL7 v2.5); PAM-FR 2.11; IHE ITI TF-2 appendix C (MSH).
+Source: IHE ITI-8 (HL7 v2.3.1), ITI-30 and ITI-31 (HL7 v2.5); PAM-FR 2.11; IHE ITI TF-2 appendix C (MSH).
 """
 
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from mpi.errors import InvalidIdentity, UnsupportedMessage
-from mpi.feeds.hl7v2 import problems
+from mpi.feeds.hl7v2 import changes, problems
 from mpi.feeds.hl7v2.er7 import Message, Segment
-from mpi.feeds.hl7v2.identifiers import read_identifiers
-from mpi.feeds.hl7v2.pid import one_segment, read_event_time, read_source_records, refuse_unusable_text
-from mpi.index.events import IdentifiersMerged, IdentityStated, Instruction
+from mpi.feeds.hl7v2.pid import read_identity
+from mpi.index.events import Instruction
 from mpi.index.parties import Directory, PatientIdentitySource
 
 STATEMENTS: Final = frozenset({"A01", "A04", "A05", "A08", "A28", "A31"})
-MERGE: Final = "A40"
+CHANGES: Final[Mapping[str, Callable[..., Instruction]]] = {
+    changes.MERGE: changes.read_merge,
+    changes.CHANGE: changes.read_change,
+    changes.LINK: changes.read_link,
+    changes.UNLINK: changes.read_link,
+    **dict.fromkeys(changes.MOVES, changes.read_move),
+}
+"""What reads each event about identifiers."""
+EVENTS: Final = STATEMENTS | CHANGES.keys()
 VERSIONS: Final = frozenset({"", "2.3", "2.3.1", "2.4", "2.5", "2.5.1"})
 """MSH-12, first component; some senders leave it blank."""
 
@@ -52,52 +60,19 @@ def read_instruction(
 
     Raises:
         UnsupportedMessage: a type, event, processing id or version this index does not take.
-        InvalidIdentity, UnknownAuthority: the identity, or the merge, cannot be used.
-        SenderNotPermitted: the sender is not configured, or does not feed the domain.
+        InvalidIdentity, UnknownAuthority: the identity, or the change of identifiers, cannot be used.
+        SenderNotPermitted: the sender is not configured, does not feed the domain, or may not link it.
     """
     msh = message.msh
     if msh.value(9, 1) != "ADT":
         raise UnsupportedMessage("MSH^1^9^1^1", "unsupported message type")
-    check_header(msh, events=STATEMENTS | {MERGE})
+    check_header(msh, events=EVENTS)
     if source is None:
         raise problems.SenderNotPermitted("MSH^1^3", "this application and facility may not state identities")
-    if msh.value(9, 2) == MERGE:
-        return _merge(message, source=source, directory=directory)
+    event = msh.value(9, 2)
+    if event in CHANGES:
+        return CHANGES[event](message, source=source, directory=directory)
     warnings = []
-    if msh.value(9, 2) == "A08" and msh.value(12, 2) == "FRA":
+    if event == "A08" and msh.value(12, 2) == "FRA":
         warnings.append("MSH^1^9^1^2: A08 is not of this profile, which updates with A31")
-    return IdentityStated(read_source_records(message, source=source, directory=directory, warnings=warnings))
-
-
-def _merge(message: Message, *, source: PatientIdentitySource, directory: Directory) -> IdentifiersMerged:
-    """
-    Read an A40: MRG-1 is retired in favour of PID-3. Its demographics are not read.
-
-    Source: HL7 v2.5 section 3.3.40; ITI-8 3.8.4.2; one pair per message.
-    """
-    pid = one_segment(message, "PID", several=problems.ONE_MERGE)
-    mrg = one_segment(message, "MRG", several=problems.ONE_MERGE)
-    refuse_unusable_text(pid)
-    refuse_unusable_text(mrg)
-    kept = read_identifiers(pid, 3, source=source, directory=directory)
-    retiring = read_identifiers(mrg, 1, source=source, directory=directory)
-    survivors, subsumed = kept.own, retiring.own
-    if len(subsumed) > 1:
-        raise InvalidIdentity("MRG^1^1", problems.SEVERAL_SUBSUMED)
-    retired = subsumed[0]
-    same_domain = [own for own in survivors if own.domain == retired.domain]
-    if not same_domain:
-        raise InvalidIdentity("MRG^1^1^1^4", problems.CROSS_DOMAIN)
-    if len(same_domain) > 1:
-        raise InvalidIdentity("PID^1^3", problems.SEVERAL_SURVIVORS)
-    survivor = same_domain[0]
-    if survivor.identifier.value == retired.identifier.value:
-        raise InvalidIdentity("MRG^1^1", problems.SELF_MERGE)
-    return IdentifiersMerged(
-        survivor=survivor.identifier,
-        subsumed=retired.identifier,
-        domain=retired.domain,
-        event_time=read_event_time(message),
-        source=source.name,
-        warnings=kept.warnings + retiring.warnings,
-    )
+    return read_identity(message, source=source, directory=directory, warnings=warnings)

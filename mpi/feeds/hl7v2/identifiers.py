@@ -10,11 +10,11 @@ PAM-FR 2.11 PID-3; Annex N 1.8.1 (OIDs).
 from dataclasses import dataclass
 from typing import Final
 
-from mpi.errors import InvalidIdentity, UnknownAuthority
+from mpi.errors import InvalidIdentity, MpiError, UnknownAuthority
 from mpi.feeds.hl7v2 import problems
 from mpi.feeds.hl7v2.er7 import Repetition, Segment
 from mpi.identity.domains import Domain, is_national, national_type
-from mpi.identity.model import AssigningAuthority, PatientIdentifier
+from mpi.identity.model import AssigningAuthority, PatientIdentifier, RecordKey
 from mpi.index.parties import Directory, PatientIdentitySource
 
 PATIENT_TYPES: Final = frozenset({"", "PI", "MR"})
@@ -24,11 +24,22 @@ _NOT_OF_A_PATIENT: Final = frozenset({"AN", "VN"})
 
 
 @dataclass(frozen=True, slots=True)
-class OwnIdentifier:
-    """An identifier of a domain the source feeds, its authority completed."""
+class LocalIdentifier:
+    """
+    An identifier of a configured domain, its authority completed.
+
+    Args:
+        repetition: where in its list it stands, from 1.
+    """
 
     identifier: PatientIdentifier
     domain: str
+    repetition: int
+
+    @property
+    def key(self) -> RecordKey:
+        """The record it names."""
+        return RecordKey(self.domain, self.identifier.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +48,37 @@ class StatedIdentifiers:
     One CX list, sorted out.
 
     Args:
-        own: without duplicates, in order.
-        national: INS, as sent.
+        place: the field it stands in.
+        own: of the domains the source feeds, without duplicates, in order.
+        foreign: of the other domains, without duplicates, in order.
+        national: INS, as sent, each with its repetition.
         others: insurance numbers and identifiers of other domains, as sent.
         withdrawn_ins: an INS repetition carries `""`.
+        unknown: authorities nobody configured, or incomplete ones.
         warnings: places and problems of what was left aside.
     """
 
-    own: tuple[OwnIdentifier, ...]
+    place: str
+    own: tuple[LocalIdentifier, ...]
+    foreign: tuple[LocalIdentifier, ...]
     national: tuple[tuple[int, PatientIdentifier], ...]
     others: tuple[PatientIdentifier, ...]
     withdrawn_ins: bool
+    unknown: tuple[UnknownAuthority, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def why_none_is_own(self) -> MpiError:
+        """What to tell a sender whose list has no own identifier and needs one."""
+        if self.unknown:
+            return self.unknown[0]
+        if self.foreign:
+            return problems.SenderNotPermitted(
+                f"{self.place}^{self.foreign[0].repetition}^4",
+                "this source may not state identities for that domain",
+            )
+        stated = self.national or self.others
+        return InvalidIdentity(self.place, problems.NO_OWN_IDENTIFIER if stated else problems.REQUIRED)
 
 
 def read_authority(cx: Repetition) -> AssigningAuthority:
@@ -57,14 +87,21 @@ def read_authority(cx: Repetition) -> AssigningAuthority:
 
 
 def read_identifiers(
-    segment: Segment, field: int, *, source: PatientIdentitySource, directory: Directory
+    segment: Segment,
+    field: int,
+    *,
+    source: PatientIdentitySource,
+    directory: Directory,
+    ins_is_enough: bool = False,
 ) -> StatedIdentifiers:
     """
-    Sort a CX list into own, national and other identifiers; at least one is the source's own.
+    Sort a CX list of which at least one identifier is the source's own.
 
     An unknown authority beside an own identifier is a warning: receivers do not fail on what
-    they have no use for. Alone, it is the error. A national number that is neither INS nor NH
-    (the insured parent's, `SS`) is of an authority as good as unknown.
+    they have no use for. Alone, it is the error.
+
+    Args:
+        ins_is_enough: an INS may stand alone.
 
     Raises:
         InvalidIdentity: no identifier at all, or none that names the patient to this source.
@@ -72,15 +109,33 @@ def read_identifiers(
         SenderNotPermitted: the domain is known, the source does not feed it, and no own identifier
             is there.
     """
-    own: dict[tuple[str, str], OwnIdentifier] = {}
+    found = sort_identifiers(segment, field, source=source, directory=directory)
+    if not found.own and not (ins_is_enough and found.national):
+        raise found.why_none_is_own
+    return found
+
+
+def sort_identifiers(
+    segment: Segment, field: int, *, source: PatientIdentitySource, directory: Directory, sequence: int = 1
+) -> StatedIdentifiers:
+    """
+    Sort a CX list into own, foreign, national and other identifiers, whichever are there.
+
+    A national number that is neither INS nor NH (the insured parent's, `SS`) is of an authority as
+    good as unknown.
+
+    Args:
+        sequence: which segment of that name it is, from 1.
+    """
+    own: dict[RecordKey, LocalIdentifier] = {}
+    foreign: dict[RecordKey, LocalIdentifier] = {}
     national: list[tuple[int, PatientIdentifier]] = []
     others: list[PatientIdentifier] = []
     withdrawn_ins = False
     unknown: list[UnknownAuthority] = []
-    foreign_place = ""
     warnings: list[str] = []
     for number, cx in enumerate(segment.repetitions(field), start=1):
-        place = f"{segment.name}^1^{field}^{number}"
+        place = f"{segment.name}^{sequence}^{field}^{number}"
         identifier = PatientIdentifier(cx.value(1).strip(), read_authority(cx), cx.value(5).strip())
         kind = national_type(identifier, bare_oid="")
         if not identifier.value:
@@ -102,24 +157,22 @@ def read_identifiers(
                 if not is_national(identifier.authority):  # somebody else's NIR is not kept
                     others.append(identifier)
                 continue
+            complete = PatientIdentifier(identifier.value, domain.authority, identifier.type_code)
+            local = LocalIdentifier(complete, domain.key, number)
             if directory.fed_by(source, domain):
-                complete = PatientIdentifier(identifier.value, domain.authority, identifier.type_code)
-                own.setdefault((domain.key, identifier.value), OwnIdentifier(complete, domain.key))
+                own.setdefault(local.key, local)
             else:
-                foreign_place = foreign_place or f"{place}^4"
+                foreign.setdefault(local.key, local)
                 others.append(identifier)
-    if not own:
-        if unknown:
-            raise unknown[0]
-        if foreign_place:
-            raise problems.SenderNotPermitted(
-                foreign_place, "this source may not state identities for that domain"
-            )
-        problem = problems.NO_OWN_IDENTIFIER if national or others else problems.REQUIRED
-        raise InvalidIdentity(f"{segment.name}^1^{field}", problem)
-    warnings += [f"{error.place}: {error.problem}" for error in unknown]
     return StatedIdentifiers(
-        tuple(own.values()), tuple(national), tuple(others), withdrawn_ins, tuple(warnings)
+        f"{segment.name}^{sequence}^{field}",
+        tuple(own.values()),
+        tuple(foreign.values()),
+        tuple(national),
+        tuple(others),
+        withdrawn_ins,
+        tuple(unknown),
+        (*warnings, *(f"{error.place}: {error.problem}" for error in unknown)),
     )
 
 

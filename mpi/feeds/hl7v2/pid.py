@@ -1,5 +1,5 @@
 """
-PID (with ZFD, EVN and MSH) to source records.
+PID (with ZFD, PV1, EVN and MSH) to a stated identity.
 
 Race, religion and ethnic group (PID-10, 17, 22) and the social security number (PID-19) are never
 read. Repetitions are sets; empty says nothing, `""` withdraws.
@@ -35,7 +35,9 @@ from mpi.identity.model import (
     PatientIdentifier,
     PersonName,
     SourceRecord,
+    Urgency,
 )
+from mpi.index.events import IdentityStated
 from mpi.index.parties import Directory, PatientIdentitySource
 
 _FORBIDDEN: Final = (10, 17, 19, 22)
@@ -46,6 +48,8 @@ _PID_32: Final = {attribute.value for attribute in IdentityAttribute} | {
 }
 _CLOCK_TOLERANCE: Final = timedelta(days=1)
 _HOME: Final = ("address", "city", "postal_code", "country")
+_PRESENT: Final = frozenset({"A01", "A04", "A05"})
+_EMERGENCY: Final = "E"
 
 
 class _Stated:
@@ -67,11 +71,22 @@ class _Stated:
         return Demographics(**stated, deleted=frozenset(self.deleted - stated.keys()))
 
 
-def read_source_records(
-    message: Message, *, source: PatientIdentitySource, directory: Directory, warnings: Sequence[str] = ()
-) -> tuple[SourceRecord, ...]:
+def read_identity(
+    message: Message,
+    *,
+    source: PatientIdentitySource,
+    directory: Directory,
+    warnings: Sequence[str] = (),
+    withdraws_ins: bool = False,
+) -> IdentityStated:
     """
     Read the identity a message states, once for each domain the source feeds and PID-3 names.
+
+    Several identifiers in one PID-3 are linked by their sender, as far as it may link their domains.
+
+    Args:
+        warnings: places and problems found before.
+        withdraws_ins: no INS stated before holds any longer, whether or not a new one is admitted.
 
     Raises:
         InvalidIdentity: no PID or several, no usable identifier, no name, an impossible birth
@@ -83,6 +98,8 @@ def read_source_records(
     identifiers = read_identifiers(pid, 3, source=source, directory=directory)
     stated = _Stated([*message.warnings, *warnings, *identifiers.warnings])
     event_time = read_event_time(message, warn=stated.warn)
+    if withdraws_ins or identifiers.withdrawn_ins:
+        stated.deleted.update(("ins", "ins_oid"))
     _names(pid, stated)
     _mother(pid, stated)
     _birth_date(pid, stated, event_time=event_time)
@@ -104,11 +121,15 @@ def read_source_records(
         event_time=event_time,
         source=source.name,
         others=(*identifiers.others, *kept_ins),
+        urgency=_urgency(message),
         warnings=tuple(stated.warnings),
     )
-    return (
-        first,
-        *(replace(first, identifier=own.identifier, domain=own.domain) for own in identifiers.own[1:]),
+    return IdentityStated(
+        records=(
+            first,
+            *(replace(first, identifier=own.identifier, domain=own.domain) for own in identifiers.own[1:]),
+        ),
+        elsewhere=tuple(one.key for one in identifiers.foreign if one.domain in source.may_link),
     )
 
 
@@ -127,9 +148,12 @@ def one_segment(message: Message, name: str, *, several: str) -> Segment:
     return segments[0]
 
 
-def refuse_unusable_text(segment: Segment) -> None:
+def refuse_unusable_text(segment: Segment, *, sequence: int = 1) -> None:
     """
     Refuse control characters and components nobody's name or identifier fills.
+
+    Args:
+        sequence: which segment of that name it is, from 1.
 
     Raises:
         InvalidIdentity: naming the field.
@@ -138,7 +162,7 @@ def refuse_unusable_text(segment: Segment) -> None:
     if match is not None:
         number = segment.raw.count(segment.separators.field, 0, match.start())
         problem = problems.TOO_LONG if len(match[0]) > 1 else problems.CONTROL_CHARACTER
-        raise InvalidIdentity(f"{segment.name}^1^{number}", problem)
+        raise InvalidIdentity(f"{segment.name}^{sequence}^{number}", problem)
 
 
 @lru_cache(maxsize=64)
@@ -171,6 +195,14 @@ def read_event_time(message: Message, *, warn: Callable[[str, str], None] | None
             if warn is not None:
                 warn(place, "not a time")
     raise InvalidIdentity("EVN^1^2", problems.REQUIRED)
+
+
+def _urgency(message: Message) -> Urgency:
+    """By patient class (PV1-2, table 0004), else by event."""
+    pv1 = message.segment("PV1")
+    if pv1 is not None and pv1.value(2).strip().upper() == _EMERGENCY:
+        return Urgency.EMERGENCY
+    return Urgency.PRESENT if message.msh.value(9, 2) in _PRESENT else Urgency.NONE
 
 
 def _names(pid: Segment, stated: _Stated) -> None:
@@ -351,8 +383,6 @@ def _ins(
     Source: PAM-FR 2.11 section 4 (INS only with PID-32 VALI), PID-5, 7, 8, 11 (strict traits);
     Annex N 1.8.1 (real, test and demonstration OIDs).
     """
-    if identifiers.withdrawn_ins:
-        stated.deleted.update(("ins", "ins_oid"))
     accepted = TEST_INS_OIDS if accept_test_ins else {INS_NIR_OID, INS_NIA_OID}
     reason = _why_no_ins(stated.values)
     kept: list[tuple[bool, str, str, PatientIdentifier]] = []

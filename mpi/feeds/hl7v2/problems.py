@@ -14,7 +14,8 @@ from mpi.errors import NotPermitted
 REQUIRED: Final = "required and missing"
 SEGMENT_MISSING: Final = "segment missing"
 ONE_PERSON: Final = "one person per message"
-ONE_MERGE: Final = "one merge per message"
+ONE_PAIR: Final = "one PID and one MRG per message"
+ONE_LINK: Final = "two persons per link"
 NOT_A_DATE: Final = "not a date (expected YYYY[MM[DD]])"
 NOT_IN_TABLE: Final = "not a value of its table"
 AFTER_THE_EVENT: Final = "later than the event that states it"
@@ -22,10 +23,16 @@ CONTROL_CHARACTER: Final = "contains a control character"
 TOO_LONG: Final = "longer than 256 characters"
 NO_OWN_IDENTIFIER: Final = "no identifier of a domain this source feeds"
 NEITHER_INS_NOR_NH: Final = "a national authority, and a type that is neither INS nor NH"
-SEVERAL_SURVIVORS: Final = "more than one identifier to merge into"
-SEVERAL_SUBSUMED: Final = "more than one identifier to retire"
-SELF_MERGE: Final = "an identifier cannot be merged into itself"
-CROSS_DOMAIN: Final = "the surviving identifier is in another domain"
+SEVERAL_SURVIVORS: Final = "more than one identifier of the domain of MRG-1"
+SEVERAL_SUBSUMED: Final = "more than one local identifier"
+SAME_IDENTIFIER: Final = "the same identifier as in PID-3"
+CROSS_DOMAIN: Final = "no identifier of this domain in PID-3"
+ONE_CHANGE: Final = "an INS and another identifier do not change in one message"
+NO_NEW_INS: Final = "neither a new INS nor the withdrawal of one"
+SEVERAL_ORIGINS: Final = "visits of more than one patient"
+NOT_LINKABLE: Final = "no identifier that can be linked"
+SEVERAL_LINKABLE: Final = "more than one identifier that can be linked"
+SELF_LINK: Final = "the same identifier as in the other PID"
 NOT_A_PIX_QUERY: Final = "only IHE PIX Query is answered"
 
 NO_MSH: Final = "does not start with an MSH segment"
@@ -42,7 +49,8 @@ CODES: Final = {
     REQUIRED: 101,
     SEGMENT_MISSING: 100,
     ONE_PERSON: 100,
-    ONE_MERGE: 100,
+    ONE_PAIR: 100,
+    ONE_LINK: 100,
     NOT_A_DATE: 102,
     AFTER_THE_EVENT: 102,
     NOT_IN_TABLE: 103,
@@ -52,8 +60,14 @@ CODES: Final = {
     NEITHER_INS_NOR_NH: 204,
     SEVERAL_SURVIVORS: 205,
     SEVERAL_SUBSUMED: 205,
-    SELF_MERGE: 205,
+    SAME_IDENTIFIER: 205,
     CROSS_DOMAIN: 204,
+    ONE_CHANGE: 205,
+    NO_NEW_INS: 101,
+    SEVERAL_ORIGINS: 205,
+    NOT_LINKABLE: 101,
+    SEVERAL_LINKABLE: 205,
+    SELF_LINK: 205,
     NOT_A_PIX_QUERY: 103,
     NO_MSH: 100,
     BAD_FIELD_SEPARATOR: 102,

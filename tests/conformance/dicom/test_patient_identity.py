@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mpi.feeds.dicom.ingest import ingest_dicom
+from mpi.identity.model import RecordKey
 from mpi.identity.traits import normalise
 from mpi.index.events import IdentityStated
 from tests.unit.feeds.dicom.files import FakeRegistry, build_directory, build_header, write_file
@@ -20,7 +21,7 @@ def test_p01_headers_without_issuer_take_it_from_their_source(tmp_path: Path) ->
     stated = [one for one in registry.instructions if isinstance(one, IdentityStated)]
     keys = [record.key for one in stated for record in one.records]
 
-    assert keys == [("2.999.1.1", "A1001"), ("2.999.1.2", "A1001")]
+    assert keys == [RecordKey("2.999.1.1", "A1001"), RecordKey("2.999.1.2", "A1001")]
     assert all(
         len(one.records) == 1 and not one.records[0].others for one in stated
     )  # nothing links by the value

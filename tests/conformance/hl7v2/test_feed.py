@@ -4,7 +4,18 @@ import pytest
 
 from mpi.identity.model import RecordKey
 from mpi.index.events import MessageState
-from tests.unit.feeds.hl7v2.fakes import KEY_A, KEY_C, PID, SITE_A, Feed, adt, merge
+from tests.unit.feeds.hl7v2.fakes import (
+    KEY_A,
+    KEY_C,
+    PID,
+    SITE_A,
+    STRUCTURES,
+    Feed,
+    adt,
+    change,
+    link,
+    merge,
+)
 
 A1001 = "A1001^^^SITE-A&2.999.1.1&ISO^PI"
 A1377 = "A1377^^^SITE-A&2.999.1.1&ISO^PI"
@@ -95,7 +106,7 @@ def test_f06_a_chain_of_merges_ends_at_its_last_survivor(feed):
     reply = feed.send(merge(A1500, A1001, control_id="F-2"))
 
     assert reply.msa_1 == "AA"
-    assert feed.registry.survivor(RecordKey(KEY_A, "A1377")) == (KEY_A, "A1500")
+    assert feed.registry.survivor(RecordKey(KEY_A, "A1377")) == RecordKey(KEY_A, "A1500")
 
 
 def test_f06_the_reverse_of_a_merge_is_refused(feed):
@@ -103,6 +114,61 @@ def test_f06_the_reverse_of_a_merge_is_refused(feed):
     reply = feed.send(merge(A1377, A1001, control_id="F-2"))
 
     assert (reply.msa_1, reply.err_3) == ("AE", "205")
+
+
+@pytest.mark.parametrize(
+    ("event", "segments"),
+    [
+        ("A24", (PID, f"PID|||{A1377}")),
+        ("A37", (PID, f"PID|||{A1377}")),
+        ("A40", (PID, f"MRG|{A1377}")),
+        ("A43", (PID, f"MRG|{A1377}")),
+        ("A44", (PID, f"MRG|{A1377}||N1")),
+        ("A45", (PID, f"MRG|{A1377}||||V1", "PV1||I")),
+        ("A47", (PID, f"MRG|{A1377}")),
+    ],
+)
+@pytest.mark.parametrize("structure", [True, False])
+def test_every_event_about_identifiers_is_taken_and_acknowledged_in_its_name(
+    feed, event, segments, structure
+):
+    message = adt(event, *segments)
+    if not structure:
+        message = message.replace(f"{event}^{STRUCTURES[event]}|", f"{event}|")
+    reply = feed.send(message)
+
+    assert (reply.msa_1, reply.first("MSH", 8)) == ("AA", f"ACK^{event}^ACK")
+    assert len(feed.registry.applied) == 1
+
+
+def test_f07_a_change_to_the_same_identifier_is_refused(feed):
+    reply = feed.send(change(A1001, A1001))
+
+    assert (reply.msa_1, reply.err_2, reply.err_3) == ("AE", "MRG^1^1", "205")
+
+
+@pytest.mark.parametrize("event", ["A24", "A37"])
+@pytest.mark.parametrize(
+    ("left", "right", "err_2", "err_3"),
+    [
+        pytest.param(A1001, "B77^^^SITE-B", "PID^2^3", "204", id="F08 a domain the source may not link"),
+        pytest.param("B77^^^SITE-B", A1001, "PID^1^3", "204", id="F08 in either order"),
+        pytest.param(A1001, A1001, "PID^2^3", "205", id="F08 self"),
+        pytest.param(A1001, "X^^^NOWHERE", "PID^2^3^1^4", "204", id="F08 unknown authority"),
+        pytest.param(A1001, "", "PID^2^3", "101", id="F08 no identifier"),
+    ],
+)
+def test_f08_a_link_that_cannot_be_is_refused(feed, event, left, right, err_2, err_3):
+    reply = feed.send(link(left, right, event=event))
+
+    assert (reply.msa_1, reply.err_2, reply.err_3) == ("AE", err_2, err_3)
+    assert not feed.registry.applied
+
+
+def test_f08_a_link_needs_two_persons(feed):
+    reply = feed.send(adt("A24", PID))
+
+    assert (reply.msa_1, reply.err_2, reply.err_3) == ("AE", "PID^2", "100")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Values for the store's tests: short to write, complete enough to come back different if anything is lost."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from mpi.identity.model import (
@@ -11,13 +12,14 @@ from mpi.identity.model import (
     PersonName,
     RecordKey,
     SourceRecord,
+    Urgency,
     Witness,
 )
-from mpi.identity.traits import normalise
+from mpi.identity.traits import Traits, normalise
 from mpi.index.audit import AuditEvent
 from mpi.index.events import Envelope, Fact, FactKind, MessageState, Protocol
 from mpi.index.graph import Edge
-from mpi.index.ports import UnitOfWork
+from mpi.index.ports import StoredRecord, UnitOfWork
 from mpi.matching.decision import Decision
 from mpi.matching.model import Evidence
 from mpi.matching.online import ScoredPair
@@ -49,9 +51,9 @@ def later(minutes: float) -> datetime:
     return NOON + timedelta(minutes=minutes)
 
 
-def key(value: str) -> RecordKey:
+def key(value: str, epoch: int = 0) -> RecordKey:
     """A record key of the one domain."""
-    return RecordKey("1.2.250.1.999.1", value)
+    return RecordKey("1.2.250.1.999.1", value, epoch)
 
 
 def envelope(control_id: str = "M1", *, source: str = "SIH", content: str = "content") -> Envelope:
@@ -73,6 +75,7 @@ def statement(value: str, *, minutes: float = 0, demographics: Demographics = DE
             PatientIdentifier("279036912345678", AssigningAuthority("", "1.2.250.1.213.1.4.8", "ISO"), "INS"),
         ),
         witness=Witness.HEADER,
+        urgency=Urgency.EMERGENCY,
         warnings=("PID-5: tolerated",),
     )
 
@@ -82,20 +85,48 @@ def add_message(uow: UnitOfWork, control_id: str = "") -> int:
     return uow.inbox.add(envelope(control_id), received_at=NOON, state=MessageState.APPLIED)
 
 
-def add_record(uow: UnitOfWork, value: str, *, keys: tuple[int, ...] = (), family: str = "") -> int:
-    """A record with its current fold, and a native identifier derived from its value."""
-    record_id = uow.records.add(key(value), f"EUID-{ascii(value)[1:-1]}")
+def add_record(
+    uow: UnitOfWork, value: str, *, epoch: int = 0, keys: tuple[int, ...] = (), family: str = ""
+) -> int:
+    """A record with its current fold, and a native identifier derived from its key."""
+    euid = f"EUID-{ascii(value)[1:-1]}" + (f"/{epoch}" if epoch else "")
+    record_id = uow.records.add(key(value, epoch), euid)
     demographics = (
         DEMOGRAPHICS if not family else Demographics(names=(PersonName(family, "ANNE", use=NameUse.BIRTH),))
     )
-    uow.records.save_current(
-        record_id,
-        first_event_time=NOON,
+    save(uow, record_id, keys=keys, demographics=demographics)
+    return record_id
+
+
+def save(
+    uow: UnitOfWork,
+    record_id: int,
+    *,
+    keys: tuple[int, ...] = (),
+    demographics: Demographics = DEMOGRAPHICS,
+    first_event_time: datetime = NOON,
+) -> StoredRecord:
+    """Give a record another fold, with everything a fold may have."""
+    folded = replace(
+        uow.records.get(record_id),
+        first_event_time=first_event_time,
         demographics=demographics,
         traits=normalise(demographics),
-        blocking_keys=keys,
+        urgency=Urgency.PRESENT,
+        held_since=later(90),
     )
-    return record_id
+    uow.records.save_current(folded, blocking_keys=keys)
+    return folded
+
+
+def blank_record(record_id: int, value: str) -> StoredRecord:
+    """A record of which nothing is known."""
+    return StoredRecord(record_id, key(value), f"EUID-{value}", None, Demographics(), Traits())
+
+
+def move(uow: UnitOfWork, record_id: int, euid: str, *, at: datetime = NOON) -> None:
+    """Put a record into an enterprise record."""
+    uow.memberships.move(record_id, euid, at=at, cause="message/1", model_version="test-1")
 
 
 def edge(left_id: int, right_id: int, *, bits: float = 12.5) -> Edge:

@@ -138,6 +138,27 @@ def test_counts_are_by_source_and_state(store: Store) -> None:
     }
 
 
+def test_a_blanked_message_is_known_to_have_been_received(store: Store) -> None:
+    with store.write() as uow:
+        ids = [
+            uow.inbox.add(envelope(f"M{n}"), received_at=NOON, state=MessageState.APPLIED, reply=b"MSA|AA")
+            for n in range(3)
+        ]
+        before = uow.inbox.page()
+        uow.inbox.blank(ids[:2])
+        uow.inbox.blank([])
+        uow.commit()
+    with store.read() as uow:
+        after = uow.inbox.page()
+        original = uow.inbox.original(envelope("M0").dedupe_key)
+
+    assert after == [
+        *(replace(m, envelope=replace(m.envelope, raw=b""), reply=b"") for m in before[:2]),
+        before[2],
+    ]
+    assert original == after[0]
+
+
 def test_a_source_nobody_configured_may_claim_any_name(store: Store) -> None:
     claimed = "é" * 10_000
     with store.write() as uow:

@@ -1,19 +1,23 @@
 """Source records, statements and candidates, on every store."""
 
+from dataclasses import replace
+
 import pytest
 
 from mpi.errors import StoreError
-from mpi.identity.model import Demographics
-from mpi.identity.traits import Traits, normalise
-from mpi.index.ports import Store, StoredRecord, StoredStatement
+from mpi.identity.model import Demographics, Urgency
+from mpi.index.ports import Store, StoredStatement
 from tests.integration.store.examples import (
     DEMOGRAPHICS,
     EVERY_TEXT,
     NOON,
     add_message,
     add_record,
+    blank_record,
+    fact,
     key,
     later,
+    save,
     statement,
 )
 
@@ -21,9 +25,8 @@ from tests.integration.store.examples import (
 def test_a_record_nobody_stated_has_no_traits_and_no_first_time(store: Store) -> None:
     with store.write() as uow:
         record_id = uow.records.add(key("A"), "EUID-A")
-        expected = StoredRecord(record_id, key("A"), "EUID-A", None, Demographics(), Traits())
 
-        assert uow.records.get(record_id) == expected
+        assert uow.records.get(record_id) == blank_record(record_id, "A")
 
 
 def test_saving_the_fold_replaces_it(store: Store) -> None:
@@ -32,21 +35,27 @@ def test_saving_the_fold_replaces_it(store: Store) -> None:
         uow.commit()
     with store.write() as uow:
         before = uow.records.get(record_id)
-        uow.records.save_current(
-            record_id,
-            first_event_time=later(-5),
-            demographics=DEMOGRAPHICS,
-            traits=normalise(DEMOGRAPHICS),
-            blocking_keys=(),
-        )
+        saved = save(uow, record_id, first_event_time=later(-5))
         uow.commit()
     with store.read() as uow:
         after = uow.records.get(record_id)
 
     assert before.demographics != after.demographics
-    assert after == StoredRecord(
-        record_id, key("A"), "EUID-A", later(-5), DEMOGRAPHICS, normalise(DEMOGRAPHICS)
-    )
+    assert after == saved
+    assert (after.urgency, after.held_since) == (Urgency.PRESENT, later(90))
+
+
+def test_saving_a_fold_changes_neither_the_key_nor_the_native_identifier(store: Store) -> None:
+    with store.write() as uow:
+        record_id = add_record(uow, "A")
+        before = uow.records.get(record_id)
+        uow.records.save_current(
+            replace(before, key=key("B"), native_euid="EUID-B", held_since=None), blocking_keys=()
+        )
+
+        assert uow.records.get(record_id) == replace(before, held_since=None)
+        with pytest.raises(LookupError):
+            uow.records.save_current(replace(before, id=99), blocking_keys=())
 
 
 def test_a_fold_that_was_rolled_back_is_never_read_again(store: Store) -> None:
@@ -54,10 +63,7 @@ def test_a_fold_that_was_rolled_back_is_never_read_again(store: Store) -> None:
         record_id = add_record(uow, "A", keys=(1,), family="DURAND")
         uow.commit()
     with store.write() as uow:
-        add_fold = uow.records.save_current
-        add_fold(
-            record_id, first_event_time=NOON, demographics=DEMOGRAPHICS, traits=Traits(), blocking_keys=(1, 2)
-        )
+        save(uow, record_id, keys=(1, 2))
         inside = uow.records.candidates([2], excluding=None, block_cap=9).records
     with store.read() as uow:
         after = uow.records.get(record_id)
@@ -82,6 +88,24 @@ def test_every_way_to_a_record_leads_to_the_same(store: Store) -> None:
         assert uow.records.by_ids({*ids, 99}) == {record.id: record for record in (a, b, odd)}
         assert list(uow.records.by_ids(ids[::-1])) == ids
         assert uow.records.all_ids() == ids
+
+
+def test_an_identifier_may_name_several_people_one_after_another(store: Store) -> None:
+    with store.write() as uow:
+        second, first = add_record(uow, "A", epoch=1), add_record(uow, "A")
+        add_record(uow, "B", epoch=2)
+        add_record(uow, EVERY_TEXT, epoch=7)
+        by_key = uow.records.by_keys([key("A"), key("A", 1), key("A", 2), key(EVERY_TEXT, 7)])
+
+        assert [record.id for record in uow.records.epochs(*key("A")[:2])] == [first, second]
+        assert [record.key.epoch for record in uow.records.epochs(*key(EVERY_TEXT)[:2])] == [7]
+        assert uow.records.epochs("elsewhere", "A") == []
+        assert list(by_key) == [key("A", 1), key("A"), key(EVERY_TEXT, 7)]
+        assert [uow.records.by_key(key("A", epoch)) for epoch in range(3)] == [
+            uow.records.get(first),
+            uow.records.get(second),
+            None,
+        ]
 
 
 def test_what_is_not_there_is_not_found(store: Store) -> None:
@@ -110,6 +134,8 @@ def test_a_key_and_a_native_identifier_belong_to_one_record(store: Store) -> Non
         uow.records.add(key("A"), "EUID-B")
     with store.write() as uow, pytest.raises(StoreError):
         uow.records.add(key("B"), "EUID-A")
+    with store.write() as uow, pytest.raises(StoreError):
+        uow.records.add(key("A", 0), "EUID-C")
 
 
 def test_more_records_than_a_statement_has_variables(store: Store) -> None:
@@ -140,6 +166,96 @@ def test_statements_come_back_in_the_order_they_were_recorded(store: Store) -> N
         StoredStatement(statement_id, record_id, version, message_id, later(9))
         for statement_id, version in zip(ids, versions, strict=True)
     ]
+
+
+def test_statements_are_found_by_record_by_number_and_by_message(store: Store) -> None:
+    with store.write() as uow:
+        messages = [add_message(uow) for _ in range(2)]
+        a, b, silent = (add_record(uow, value) for value in "ABC")
+        ids = [
+            uow.records.add_statement(record_id, statement(value), message_id=message_id, recorded_at=NOON)
+            for record_id, value, message_id in (
+                (b, "B", messages[0]),
+                (a, "A", messages[0]),
+                (b, "B", messages[1]),
+            )
+        ]
+        stored = [uow.records.statement(statement_id) for statement_id in ids]
+
+        assert uow.records.statements_of([silent, b, a, 99]) == {a: [stored[1]], b: [stored[0], stored[2]]}
+        assert uow.records.statements_of([]) == {}
+        assert uow.records.stated_by(messages[0]) == stored[:2]
+        assert uow.records.stated_by(99) == []
+        assert uow.records.statement(99) is None
+
+
+def test_an_erased_statement_says_nothing_more(store: Store) -> None:
+    with store.write() as uow:
+        message_id, record_id = add_message(uow), add_record(uow, "A")
+        ids = [
+            uow.records.add_statement(record_id, statement("A"), message_id=message_id, recorded_at=NOON)
+            for _ in range(3)
+        ]
+        uow.records.erase_statements(ids[:2])
+        uow.records.erase_statements([])
+        about = uow.facts.add(replace(fact("A", "A"), statement_id=ids[0]))
+        uow.commit()
+    with store.read() as uow:
+        kept = uow.records.statement(ids[2])
+
+        assert kept is not None
+        assert uow.records.statements(record_id) == [kept]
+        assert uow.records.statements_of([record_id]) == {record_id: [kept]}
+        assert uow.records.stated_by(message_id) == [kept]
+        assert uow.records.statement(ids[0]) is None
+        assert uow.facts.get(about) is not None
+    with store.write() as uow:
+        uow.records.erase_statements(ids)
+
+        assert uow.records.statements_of([record_id]) == {}
+
+
+def test_an_erased_record_is_a_key_and_nothing_else(store: Store) -> None:
+    with store.write() as uow:
+        erased, other = add_record(uow, "A", keys=(1, 2)), add_record(uow, "B", keys=(2, 3))
+        save(uow, erased, keys=(2, 3))
+        save(uow, other, keys=(3,))
+        uow.commit()
+    with store.read() as uow:
+        uow.records.get(erased)
+    with store.write() as uow:
+        uow.records.erase(erased)
+        with pytest.raises(LookupError):
+            uow.records.erase(99)
+        uow.commit()
+    with store.read() as uow:
+        found = uow.records.candidates((1, 2, 3), excluding=None, block_cap=9, past=True)
+
+        assert uow.records.get(erased) == blank_record(erased, "A")
+        assert uow.records.blocking_keys([erased, other]) == {other: frozenset({3})}
+        assert [record.id for record in found.records] == [other]
+
+
+def test_what_was_erased_and_rolled_back_is_still_there(store: Store) -> None:
+    with store.write() as uow:
+        message_id, record_id = add_message(uow), add_record(uow, "A", keys=(1, 2))
+        saved = save(uow, record_id, keys=(2,))
+        statement_id = uow.records.add_statement(
+            record_id, statement("A"), message_id=message_id, recorded_at=NOON
+        )
+        uow.commit()
+    with store.write() as uow:
+        uow.records.erase(record_id)
+        uow.records.erase_statements([statement_id])
+        uow.inbox.blank([message_id])
+    with store.read() as uow:
+        message = uow.inbox.get(message_id)
+
+        assert uow.records.get(record_id) == saved
+        assert uow.records.candidates([1], excluding=None, block_cap=9, past=True).records == (saved,)
+        assert len(uow.records.statements(record_id)) == 1
+        assert message is not None
+        assert message.envelope.raw
 
 
 def test_a_statement_needs_its_record_and_its_message(store: Store) -> None:
@@ -182,16 +298,45 @@ def test_candidates_are_whole_records(store: Store) -> None:
 def test_saving_again_replaces_the_blocking_keys(store: Store) -> None:
     with store.write() as uow:
         record_id = add_record(uow, "A", keys=(1, 2, 3))
-        uow.records.save_current(
-            record_id,
-            first_event_time=NOON,
-            demographics=DEMOGRAPHICS,
-            traits=Traits(),
-            blocking_keys=(3, 4, 4),
-        )
+        save(uow, record_id, keys=(3, 4, 4))
         found = {n: uow.records.candidates([n], excluding=None, block_cap=10).records for n in range(1, 5)}
 
     assert [n for n, records in found.items() if records] == [3, 4]
+
+
+def test_the_blocking_keys_of_records(store: Store) -> None:
+    with store.write() as uow:
+        a, b = add_record(uow, "A", keys=(1, -(2**63), 2**63 - 1)), add_record(uow, "B")
+        uow.commit()
+    with store.write() as uow:
+        c = add_record(uow, "C", keys=(1, 1))
+
+        assert uow.records.blocking_keys([c, b, a, 99]) == {
+            a: frozenset({1, -(2**63), 2**63 - 1}),
+            c: frozenset({1}),
+        }
+        assert uow.records.blocking_keys([]) == {}
+
+
+def test_keys_once_held_are_asked_for_when_it_is_about_the_past(store: Store) -> None:
+    with store.write() as uow:
+        a, b = add_record(uow, "A", keys=(1, 2, -(2**63))), add_record(uow, "B", keys=(2, 2**63 - 1))
+        for keys in ((2,), (1,), (2, 3), (2,)):  # dropped, taken up again, and dropped again
+            save(uow, a, keys=keys)
+        save(uow, b)
+
+        def candidates(*keys: int, past: bool, block_cap: int = 9) -> tuple[list[int], int]:
+            found = uow.records.candidates(keys, excluding=None, block_cap=block_cap, past=past)
+            return [record.id for record in found.records], found.oversized_blocks
+
+        assert candidates(1, 3, 2**63 - 1, -(2**63), past=False) == ([], 0)
+        assert candidates(1, 3, past=True) == ([a], 0)
+        assert candidates(-(2**63), past=True) == ([a], 0)
+        assert candidates(2**63 - 1, past=True) == ([b], 0)
+        assert candidates(2, past=False) == ([a], 0)
+        assert candidates(2, past=True) == ([a, b], 0)
+        assert candidates(2, past=True, block_cap=2) == ([a, b], 0)
+        assert candidates(1, 2, past=True, block_cap=1) == ([a], 1)
 
 
 def test_a_block_above_the_cap_is_counted_and_not_opened(store: Store) -> None:
@@ -211,4 +356,7 @@ def test_any_number_of_keys_can_be_asked(store: Store) -> None:
         record_id = add_record(uow, "A", keys=tuple(range(700)))
         found = uow.records.candidates(range(650, 1_400), excluding=None, block_cap=1)
 
+        past = uow.records.candidates(range(650, 1_400), excluding=None, block_cap=1, past=True)
+
+    assert found.records == past.records
     assert [record.id for record in found.records] == [record_id]

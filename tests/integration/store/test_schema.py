@@ -8,9 +8,13 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, delete, insert, inspect, make_url, update
+from sqlalchemy import Connection, Engine, MetaData, create_engine, delete, insert, inspect, make_url, update
 
 from mpi.errors import StoreError
+from mpi.identity.model import Demographics, Urgency
+from mpi.index.events import Fact, FactKind
+from mpi.index.ports import Membership
+from mpi.index.review import LIVE_STATES, TOPIC, TaskKind, TaskState, Topic
 from mpi.store import open_store
 from mpi.store.schema import (
     _VERSION,
@@ -22,6 +26,7 @@ from mpi.store.schema import (
 )
 from mpi.store.tables import META, metadata
 from tests.conftest import PostgresServer
+from tests.integration.store.examples import NOON, key, later
 
 DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
@@ -77,13 +82,21 @@ def test_the_migrations_make_the_same_indexes_and_constraints(
 
 
 def _described(connection: Connection) -> dict[str, Any]:
+    """What matters of each table: not the order of its columns, and not what SQLite calls a foreign key."""
     inspector = inspect(connection)
+    unnamed = {"name": None} if connection.dialect.name == "sqlite" else {}
     return {
         table.name: (
-            [{**column, "type": str(column["type"])} for column in inspector.get_columns(table.name)],
+            sorted(
+                ({**column, "type": str(column["type"])} for column in inspector.get_columns(table.name)),
+                key=lambda column: str(column["name"]),
+            ),
             sorted(_index_described(index) for index in inspector.get_indexes(table.name)),
             inspector.get_pk_constraint(table.name),
-            sorted(inspector.get_foreign_keys(table.name), key=lambda constraint: str(constraint["name"])),
+            sorted(
+                ({**constraint, **unnamed} for constraint in inspector.get_foreign_keys(table.name)),
+                key=lambda constraint: constraint["constrained_columns"],
+            ),
             inspector.get_unique_constraints(table.name),
             inspector.get_table_options(table.name),
         )
@@ -113,6 +126,175 @@ def test_the_first_version_of_the_schema_is_brought_up_to_date_with_what_is_in_i
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         assert euid_secret(connection) == bytes(32)
     engine.dispose()
+
+
+EARLIER = NOON.isoformat(timespec="microseconds")
+LATER = later(5).isoformat(timespec="microseconds")
+DECIDED = {"state": "decided", "verdict": "different", "reviewer": "é", "changed_at": LATER}
+
+
+def task(task_id: int, kind: str, left_id: int, right_id: int, **values: Any) -> dict[str, Any]:
+    return {
+        "id": task_id,
+        "kind": kind,
+        "left_id": left_id,
+        "right_id": right_id,
+        "state": "open",
+        "reason": "twins",
+        "weight_bits": 3.25,
+        "version": task_id,
+        "opened_at": EARLIER,
+        "changed_at": EARLIER,
+        "verdict": None,
+        "reviewer": "",
+        "fact_id": None,
+        **values,
+    }
+
+
+OLD_ROWS: dict[str, list[dict[str, Any]]] = {
+    "meta": [{"key": "euid_secret", "value": "00" * 32}],
+    "inbox": [
+        {
+            "id": 1,
+            "protocol": "hl7v2",
+            **dict.fromkeys(("source", "application", "facility", "control_id", "content_hash"), "x"),
+            **dict.fromkeys(("event", "place", "problem", "error"), ""),
+            "original": True,
+            "state": "applied",
+            "received_at": EARLIER,
+            "warnings": "[]",
+            "raw": b"MSH",
+            "reply": b"MSA",
+        }
+    ],
+    "source_record": [
+        {
+            "id": number,
+            "domain": key("A").domain,
+            "value": value,
+            "native_euid": f"EUID-{value}",
+            "fold_token": number,
+            "first_event_time": EARLIER,
+            "traits": "{}",
+            "demographics": '{"sex":"F"}',
+        }
+        for number, value in enumerate("ABC", start=1)
+    ],
+    "statement": [
+        {
+            "id": 1,
+            "record_id": 1,
+            "message_id": 1,
+            "event_time": EARLIER,
+            "recorded_at": LATER,
+            "stated": '{"identifier":{},"source":"SIH","witness":"feed","demographics":{"sex":"F"}}',
+        }
+    ],
+    "blocking_key": [{"key": 7, "record_id": 1}],
+    "fact": [
+        {
+            "id": 1,
+            "kind": "different",
+            "left_domain": key("A").domain,
+            "left_value": "A",
+            "right_domain": key("B").domain,
+            "right_value": "B",
+            "actor": "user:é",
+            "reason": "",
+            "event_time": EARLIER,
+            "recorded_at": EARLIER,
+            "withdrawn_by": "",
+        }
+    ],
+    "membership": [{"id": 1, "record_id": 1, "euid": "EUID-A", "valid_from": EARLIER}],
+    "task": [
+        task(1, "potential_link", 1, 2, **DECIDED, fact_id=1),
+        task(2, "refused_link", 1, 2),
+        task(3, "conflict", 1, 2),
+        task(4, "ins_collision", 1, 3, **DECIDED),
+        task(5, "potential_link", 1, 3, state="obsolete"),
+        task(6, "duplicate_in_domain", 2, 3, state="waiting"),
+        task(7, "oversized_block", 3, 3),
+    ],
+}
+
+
+@pytest.fixture(params=DATABASES)
+def empty_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database nobody migrated."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite_url")
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    address = server.create_database(template="template1")
+    yield address
+    server.drop_database(address)
+
+
+@pytest.fixture(params=["0001", "0002"])
+def old_url(request: pytest.FixtureRequest, empty_url: str) -> str:
+    """A database of an older version, with rows in it."""
+    engine = engine_of(empty_url)
+    config = alembic_config()
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, request.param)
+        tables = MetaData()
+        tables.reflect(connection)
+        for name, rows in OLD_ROWS.items():
+            for row in rows:
+                connection.execute(insert(tables.tables[name]), row)
+        connection.commit()
+    engine.dispose()
+    return empty_url
+
+
+def test_what_an_older_version_stored_is_read_after_the_migration(old_url: str) -> None:
+    with open_store(old_url, allow_unsafe=True) as store, store.read() as uow:
+        a = uow.records.by_key(key("A"))
+        [stated] = uow.records.statements(1)
+        candidates = uow.records.candidates([7], excluding=None, block_cap=9, past=True)
+        [fact] = uow.facts.standing([key("B")])
+
+        assert a is not None
+        assert uow.records.epochs(*key("A")[:2]) == [a]
+        assert (a.key, a.first_event_time, a.urgency, a.held_since) == (key("A"), NOON, Urgency.NONE, None)
+        assert a.demographics == Demographics(sex="F")
+        assert (stated.statement.key, stated.statement.urgency) == (key("A"), Urgency.NONE)
+        assert candidates.records == (a,)
+        assert fact == Fact(
+            1, FactKind.DIFFERENT, key("A"), key("B"), "user:é", event_time=NOON, recorded_at=NOON
+        )
+        assert uow.memberships.history(1) == [Membership(1, "EUID-A", NOON, None)]
+        assert uow.inbox.get(1) is not None
+        assert uow.relinks.all() == []
+
+
+def test_tasks_of_an_older_version_become_one_for_each_topic(old_url: str) -> None:
+    with open_store(old_url, allow_unsafe=True) as store, store.write() as uow:
+        tasks = uow.reviews.page(states=tuple(TaskState))
+        kept = {task.id: (task.key.topic, task.kind, task.state, task.version) for task in tasks}
+
+        assert kept == {
+            2: (Topic.LINK, TaskKind.REFUSED_LINK, TaskState.OPEN, 2),
+            3: (Topic.CONFLICT, TaskKind.CONFLICT, TaskState.OPEN, 3),
+            4: (Topic.LINK, TaskKind.INS_COLLISION, TaskState.DECIDED, 4),
+            6: (Topic.DUPLICATE, TaskKind.DUPLICATE_IN_DOMAIN, TaskState.WAITING, 6),
+            7: (Topic.BLOCK, TaskKind.OVERSIZED_BLOCK, TaskState.OPEN, 7),
+        }
+        assert uow.reviews.history(kept) == tasks
+        assert uow.reviews.urgent(states=LIVE_STATES) == [t for t in tasks if t.state in LIVE_STATES]
+        changed = uow.reviews.change(tasks[0], at=later(9))
+        assert uow.reviews.history([2]) == [tasks[0], changed]
+
+
+def test_every_kind_of_task_of_an_older_version_has_the_topic_it_has_today() -> None:
+    revision = ScriptDirectory.from_config(alembic_config()).get_revision("0003")
+    assert revision is not None
+    topics: Mapping[str, str] = revision.module.TOPICS
+
+    assert {kind: TOPIC[TaskKind(kind)] for kind in topics} == topics
 
 
 def test_a_schema_newer_than_the_code_is_refused(url: str, connection: Connection) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import sqlite3
 import stat
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from sqlalchemy import Engine
 from sqlalchemy.dialects import sqlite as dialect
 
 from mpi.errors import SettingsError, StoreError
+from mpi.identity.model import Demographics
 from mpi.index.events import MessageState
 from mpi.store import SqlStore, journal, links, open_store, records, reviews, sqlite, trail
 from mpi.store.tables import INBOX
-from tests.integration.store.examples import NOON, add_message, add_record, envelope
+from tests.integration.store.examples import NOON, add_message, add_record, envelope, statement
 
 
 def pragma(engine: Engine, name: str) -> object:
@@ -141,15 +143,31 @@ def test_no_question_of_the_hot_path_reads_a_whole_table(sqlite_store: SqlStore)
         "journal": (journal._ORIGINAL, journal._GET),
         "records": (
             records._BY_KEY,
+            records._EPOCHS,
             records._BY_KEYS,
             records._BY_IDS,
             records._BY_NATIVE_EUID,
             records._KEYS_OF,
         ),
-        "candidates": (records._holders(12), records._STATEMENTS),
+        "keys": (records._KEYS_OF_MANY, records._REMEMBER_KEYS, *records._ERASE_KEYS),
+        "candidates": (records._holders(12), records._holders(12, past=True)),
+        "statements": (
+            records._STATEMENTS,
+            records._STATEMENTS_OF,
+            records._STATEMENT,
+            records._STATED_BY,
+            records._ERASE_STATEMENTS,
+        ),
         "links": (links._EDGES_TOUCHING, links._DELETE_EDGES, links._STANDING, links._CURRENT),
-        "memberships": (links._MEMBERS_NOW, links._MEMBERS_THEN, links._EUID_NOW, links._EUID_THEN),
-        "reviews": (reviews._TOUCHING, reviews._BY_FACT),
+        "facts": (links._EVER, links._OF_ACT),
+        "memberships": (
+            links._MEMBERS_NOW,
+            links._MEMBERS_THEN,
+            links._EVER_MEMBERS,
+            links._EUID_NOW,
+            links._EUID_THEN,
+        ),
+        "reviews": (reviews._TOUCHING, reviews._BY_FACT, reviews._HISTORY, reviews._KEEP_VERSION),
         "trail": (trail._FIND,),
     }
     tables = {table.name for table in INBOX.metadata.sorted_tables}
@@ -160,3 +178,32 @@ def test_no_question_of_the_hot_path_reads_a_whole_table(sqlite_store: SqlStore)
             scanned = [step.detail for step in plan if step.detail.startswith("SCAN")]
 
             assert not [step for step in scanned if step.split()[1] in tables], sql
+
+
+@pytest.mark.parametrize("following", [False, True])
+def test_the_most_urgent_tasks_are_read_in_the_order_of_their_index(
+    sqlite_store: SqlStore, following: bool
+) -> None:
+    sql = str(reviews._urgent(3, by_kind=True, following=following).compile(dialect=dialect.dialect()))
+    with sqlite_store._reader_engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", (1,) * sql.count("?")).all()
+    steps = [step.detail for step in plan]
+
+    read = [(step, after) for step, after in pairwise(steps) if step.startswith("SEARCH task")]
+    assert ["ix_task_state_priority_id" in step for step, _ in read] == [True] * 3
+    assert not any(after.startswith("USE TEMP") for _, after in read)  # only the heads are sorted, together
+
+
+def test_what_is_erased_is_overwritten(sqlite_store: SqlStore, sqlite_url: str) -> None:
+    with sqlite_store.write() as uow:
+        message_id, record_id = add_message(uow), add_record(uow, "A", family="ZQXFAMILY")
+        told = statement("A", demographics=Demographics(address="ZQXADDRESS" * 2_000))
+        statement_id = uow.records.add_statement(record_id, told, message_id=message_id, recorded_at=NOON)
+        uow.commit()
+    with sqlite_store.write() as uow:
+        uow.records.erase(record_id)
+        uow.records.erase_statements([statement_id])
+        uow.commit()
+    sqlite_store.close()
+
+    assert b"ZQX" not in Path(sqlite_url.removeprefix("sqlite:///")).read_bytes()

@@ -73,6 +73,20 @@ def test_the_outbox_is_read_in_order(store: Store) -> None:
         assert uow.outbox.page(after=rows[1].id, limit=1) == [rows[2]]
 
 
+def test_what_a_consumer_had_been_told_by_an_instant(store: Store) -> None:
+    with store.write() as uow:
+        for number, consumer in enumerate(("RIS", "PACS", "RIS", "RIS")):
+            uow.outbox.add(consumer=consumer, kind="pix", payload={"n": number}, created_at=later(number))
+
+        def told(consumer: str, minutes: float) -> list[int]:
+            return [row.payload["n"] for row in uow.outbox.to(consumer, until=later(minutes))]
+
+        assert told("RIS", 2) == [0, 2]
+        assert told("RIS", 1.999) == [0]
+        assert told("RIS", 99) == [0, 2, 3]
+        assert told("PACS", 0) == []
+
+
 def test_an_api_key_is_found_by_the_hash_of_its_secret(store: Store) -> None:
     with store.write() as uow:
         key_id = uow.keys.add(name="portal", secret_hash="h1", role="reader", domains=["1.2"], at=NOON)

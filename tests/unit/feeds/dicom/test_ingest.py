@@ -8,7 +8,7 @@ import pytest
 from mpi.errors import SettingsError, StoreError, UnreadableMessage, UnsupportedMessage
 from mpi.feeds.dicom.ingest import MAX_UNREADABLE_BYTES, IngestSummary, ingest_dicom, read_message
 from mpi.identity.domains import Domains
-from mpi.identity.model import AssigningAuthority
+from mpi.identity.model import AssigningAuthority, RecordKey
 from mpi.index.events import IdentityStated, MessageState, Receipt
 from mpi.index.parties import Directory, PatientIdentitySource
 from tests.unit.feeds.dicom.files import (
@@ -193,7 +193,7 @@ def test_a_quarantined_header_can_be_read_again_once_its_issuer_is_configured(tm
 
     assert isinstance(instruction, IdentityStated)
     (record,) = instruction.records
-    assert record.key == ("2.999.1.9", "A1001")
+    assert record.key == RecordKey("2.999.1.9", "A1001")
     assert record.demographics.names[0].given == "ZOÉ"
     assert [other.value for other in record.others] == ["B7"]
 

@@ -36,13 +36,24 @@ KEY_A, KEY_B, KEY_C, KEY_D = "2.999.1.1", "2.999.1.2", "2.999.1.3", "2.999.1.4"
 
 
 def federation(*, accept_test_ins: bool = True) -> Directory:
-    """Four sites; RIS_A and GAM_A feed A, HUB feeds B and C; VIEWER_B sees A, B and C, not D."""
+    """
+    Four sites; RIS_A and GAM_A feed A, HUB feeds B and C; VIEWER_B sees A, B and C, not D.
+
+    GAM_A may link A with B and C.
+    """
     return Directory(
         own=AssigningAuthority("MPI", "2.999.1", "ISO"),
         domains=Domains([SITE_A, SITE_B, SITE_C, SITE_D]),
         sources=[
             PatientIdentitySource("ris-a", (KEY_A,), "RIS_A", "SITE_A"),
-            PatientIdentitySource("gam-a", (KEY_A,), "GAM_A", "SITE_A", default_charset="8859/15"),
+            PatientIdentitySource(
+                "gam-a",
+                (KEY_A,),
+                "GAM_A",
+                "SITE_A",
+                default_charset="8859/15",
+                may_link=(KEY_B, KEY_C),
+            ),
             PatientIdentitySource("hub", (KEY_B, KEY_C), "HUB", "SITE_B"),
         ],
         consumers=[Consumer("viewer-b", "VIEWER_B", "SITE_B", frozenset({KEY_A, KEY_B, KEY_C}))],
@@ -57,6 +68,7 @@ class FakeRegistry:
         self.journal: list[tuple[Envelope, Receipt]] = []
         self.records: dict[RecordKey, list[SourceRecord]] = {}
         self.merged: dict[RecordKey, RecordKey] = {}
+        self.applied: list[Instruction] = []
         self.refusals: list[tuple[str, str, str]] = []
         self.linked: list[set[RecordKey]] = []
         self.asked: list[tuple[RecordKey, frozenset[str] | None, frozenset[str], str]] = []
@@ -100,6 +112,7 @@ class FakeRegistry:
             if self.survivor(survivor) == subsumed:
                 raise LinkConflict("the survivor was itself merged into the identifier to retire")
             self.merged[subsumed] = survivor
+        self.applied.append(instruction)
 
     def survivor(self, key: RecordKey) -> RecordKey:
         """Follow the merges of a record."""
@@ -186,6 +199,18 @@ class Reply:
         return code.split("^")[0] if code else code
 
 
+STRUCTURES = {
+    "A24": "ADT_A24",
+    "A28": "ADT_A05",
+    "A31": "ADT_A05",
+    "A37": "ADT_A37",
+    "A40": "ADT_A39",
+    "A43": "ADT_A43",
+    "A44": "ADT_A43",
+    "A45": "ADT_A45",
+    "A47": "ADT_A30",
+}
+"""MSH-9.3, where it is not ADT_A01."""
 PID = "PID|||A1001^^^SITE-A&2.999.1.1&ISO^PI||CHANTEREAU^LOUISE^^^^^L||19840229|F"
 
 
@@ -202,7 +227,7 @@ def adt(
     evn: str = "EVN||20260302101500",
 ) -> str:
     """An ADT message of RIS_A; a usual PID unless segments are given."""
-    structure = {"A40": "ADT_A39", "A28": "ADT_A05", "A31": "ADT_A05"}.get(event, "ADT_A01")
+    structure = STRUCTURES.get(event, "ADT_A01")
     msh = (
         f"MSH|^~\\&|{application}|{facility}|MPI|FED|20260302101500+0100||{message_type}^{event}^{structure}|"
         f"{control_id}|{processing_id}|{version}|||||FRA|{charset}"
@@ -213,6 +238,16 @@ def adt(
 def merge(survivor: str, subsumed: str, *, control_id: str = "F-0040", **header: str) -> str:
     """An A40 of RIS_A, from two CX."""
     return adt("A40", f"PID|||{survivor}", f"MRG|{subsumed}", control_id=control_id, **header)
+
+
+def change(new: str, old: str, *, control_id: str = "F-0047", **header: str) -> str:
+    """An A47 of RIS_A, from PID-3 and MRG-1."""
+    return adt("A47", f"PID|||{new}", f"MRG|{old}", control_id=control_id, **header)
+
+
+def link(left: str, right: str, *, event: str = "A24", control_id: str = "F-0024", **header: str) -> str:
+    """An A24 or A37 of RIS_A, from two PID-3."""
+    return adt(event, f"PID|||{left}", f"PID|||{right}", control_id=control_id, **header)
 
 
 def query(

@@ -92,7 +92,7 @@ def test_since_2_5_the_error_is_in_err_2_to_4(version):
         (InvalidIdentity("PID^1^3", problems.REQUIRED), "AE", 101),
         (InvalidIdentity("PID^1^8", problems.NOT_IN_TABLE), "AE", 103),
         (InvalidIdentity("MRG^1", problems.SEGMENT_MISSING), "AE", 100),
-        (InvalidIdentity("MRG^1^1", problems.SELF_MERGE), "AE", 205),
+        (InvalidIdentity("MRG^1^1", problems.SAME_IDENTIFIER), "AE", 205),
         (InvalidIdentity("PID-3", "anything else"), "AE", 102),
         (UnknownAuthority("PID^1^3^1^4"), "AE", 204),
         (NotPermitted("no"), "AE", 204),

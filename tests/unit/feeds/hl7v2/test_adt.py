@@ -3,6 +3,7 @@ import pytest
 from mpi.errors import InvalidIdentity, UnknownAuthority, UnsupportedMessage
 from mpi.feeds.hl7v2 import er7, problems
 from mpi.feeds.hl7v2.adt import STATEMENTS, read_instruction
+from mpi.identity.model import RecordKey
 from mpi.index.events import IdentifiersMerged, IdentityStated
 from tests.unit.feeds.hl7v2.fakes import KEY_A, KEY_C, PID, SITE_A, adt, federation, merge
 
@@ -28,7 +29,7 @@ def test_identity_events_state_an_identity(event, version):
     stated = instruction(adt(event, version=version))
 
     assert isinstance(stated, IdentityStated)
-    assert stated.records[0].key == (KEY_A, "A1001")
+    assert stated.records[0].key == RecordKey(KEY_A, "A1001")
 
 
 @pytest.mark.parametrize("processing_id", ["P", "T", "D", "P^T"])
@@ -90,9 +91,10 @@ def test_a_merge_may_list_unchanged_identifiers_of_other_domains():
     [
         (adt("A40", PID), "ris-a", "MRG^1", problems.SEGMENT_MISSING),
         (adt("A40", f"MRG|{A1377}"), "ris-a", "PID^1", problems.SEGMENT_MISSING),
-        (adt("A40", PID, f"MRG|{A1377}", f"MRG|{A1377}"), "ris-a", "MRG^2", problems.ONE_MERGE),
+        (adt("A40", PID, f"MRG|{A1377}", f"MRG|{A1377}"), "ris-a", "MRG^2", problems.ONE_PAIR),
         (merge(A1001, ""), "ris-a", "MRG^1^1", problems.REQUIRED),
-        (merge(A1001, A1001), "ris-a", "MRG^1^1", problems.SELF_MERGE),
+        (merge(A1001, A1001), "ris-a", "MRG^1^1", problems.SAME_IDENTIFIER),
+        (merge(f"{A1377}~{A1001}", A1377), "ris-a", "MRG^1^1", problems.SAME_IDENTIFIER),
         (merge(A1001, f"{A1377}~A2^^^SITE-A"), "ris-a", "MRG^1^1", problems.SEVERAL_SUBSUMED),
         (merge(f"{A1001}~A2^^^SITE-A", A1377), "ris-a", "PID^1^3", problems.SEVERAL_SURVIVORS),
         (merge("B1^^^SITE-B", "C1^^^SITE-C"), "hub", "MRG^1^1^1^4", problems.CROSS_DOMAIN),

@@ -4,10 +4,18 @@ import pytest
 
 from mpi.errors import InvalidIdentity, UnknownAuthority
 from mpi.feeds.hl7v2 import er7, problems
-from mpi.feeds.hl7v2.pid import read_source_records
+from mpi.feeds.hl7v2.pid import read_identity
 from mpi.identity.domains import INS_DEMO_OID, INS_NIA_OID, INS_NIR_OID, INS_TEST_OID
 from mpi.identity.ins import matricule_key
-from mpi.identity.model import AssigningAuthority, Demographics, NameUse, PartialDate, PersonName
+from mpi.identity.model import (
+    AssigningAuthority,
+    Demographics,
+    NameUse,
+    PartialDate,
+    PersonName,
+    RecordKey,
+    Urgency,
+)
 from tests.unit.feeds.hl7v2.fakes import KEY_A, KEY_B, KEY_C, SITE_A, adt, federation
 
 OWN = "A1001^^^SITE-A&2.999.1.1&ISO^PI"
@@ -17,10 +25,14 @@ STRICT = {"f7": "19840229", "f8": "F", "f11": "^^^^^FRA^BDL^^29999", "f32": "VAL
 """What an INS needs beside the names."""
 
 
-def records(*segments, source="ris-a", accept_test_ins=True, **header):
+def identity(*segments, source="ris-a", accept_test_ins=True, event="A28", **header):
     directory = federation(accept_test_ins=accept_test_ins)
-    message = er7.read(adt("A28", *segments, **header).encode(), default_charset="UNICODE UTF-8")
-    return read_source_records(message, source=directory.source(source), directory=directory)
+    message = er7.read(adt(event, *segments, **header).encode(), default_charset="UNICODE UTF-8")
+    return read_identity(message, source=directory.source(source), directory=directory)
+
+
+def records(*segments, **options):
+    return identity(*segments, **options).records
 
 
 def pid(*, ids=OWN, name="ROUX^ANNE^^^^^L", **fields):
@@ -49,7 +61,7 @@ def test_a_whole_french_identity():
         evn="EVN||20260302113000||||20260302112955",
     )[0]
 
-    assert record.key == (KEY_A, "A1001")
+    assert record.key == RecordKey(KEY_A, "A1001")
     assert record.identifier.authority == SITE_A
     assert record.event_time == datetime(2026, 3, 2, 10, 29, 55, tzinfo=UTC)
     assert record.warnings == ()
@@ -107,7 +119,7 @@ def test_an_unknown_or_incomplete_authority_alone_is_refused(ids, place):
 def test_what_is_not_ours_beside_an_own_identifier_goes_along():
     record = records(pid(ids=f"X1^^^NOWHERE~B77^^^SITE-B^PI~N1^^^SITE-A^AN~{OWN}"))[0]
 
-    assert record.key == (KEY_A, "A1001")
+    assert record.key == RecordKey(KEY_A, "A1001")
     assert [other.value for other in record.others] == ["X1", "B77"]
     assert record.warnings == (
         "PID^1^3^3^5: an account or visit number names no patient",
@@ -131,8 +143,34 @@ def test_one_record_for_each_own_identifier():
         facility="SITE_B",
     )
 
-    assert [record.key for record in found] == [(KEY_B, "B1"), (KEY_C, "C1")]
+    assert [record.key for record in found] == [RecordKey(KEY_B, "B1"), RecordKey(KEY_C, "C1")]
     assert found[0].demographics == found[1].demographics
+
+
+def test_a_sender_links_what_it_states_together_as_far_as_it_may_link():
+    ids = f"B77^^^SITE-B~D5^^^SITE-D~X1^^^NOWHERE~{OWN}~C5^^^SITE-C"
+    stated = {name: identity(pid(ids=ids), source=name) for name in ("gam-a", "ris-a")}
+
+    assert stated["gam-a"].elsewhere == (RecordKey(KEY_B, "B77"), RecordKey(KEY_C, "C5"))
+    assert stated["ris-a"].elsewhere == ()
+    assert [one.records[0].key for one in stated.values()] == [RecordKey(KEY_A, "A1001")] * 2
+
+
+@pytest.mark.parametrize(
+    ("event", "pv1", "urgency"),
+    [
+        ("A01", "PV1||I", Urgency.PRESENT),
+        ("A04", "PV1||O", Urgency.PRESENT),
+        ("A05", "", Urgency.PRESENT),
+        ("A04", "PV1||E", Urgency.EMERGENCY),
+        ("A08", "PV1||e ", Urgency.EMERGENCY),
+        ("A08", "PV1||O", Urgency.NONE),
+        ("A28", "PV1||N", Urgency.NONE),
+        ("A31", 'PV1||""', Urgency.NONE),
+    ],
+)
+def test_urgency_is_the_patient_class_or_the_event(event, pv1, urgency):
+    assert identity(pid(), pv1, event=event).records[0].urgency is urgency
 
 
 @pytest.mark.parametrize(
@@ -379,7 +417,7 @@ def test_a_message_without_any_time_is_refused():
     directory = federation()
 
     with pytest.raises(InvalidIdentity) as refused:
-        read_source_records(message, source=directory.source("ris-a"), directory=directory)
+        read_identity(message, source=directory.source("ris-a"), directory=directory)
     assert refused.value.place == "EVN^1^2"
 
 

@@ -1,0 +1,146 @@
+"""
+The overlay firewall: which statements of an identifier take effect, and whom the identifier names since when.
+
+Every statement is compared with what the identifier stood for before, ahead of its effect. One that
+looks like another person is held until somebody decides. Pure: the same statements and decisions
+give the same epochs, whatever the order in which the sources' messages came in.
+
+Source: RNIV, collision; the danger list of this project, overlay and recycled identifiers.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from mpi.identity.model import Demographics, SourceRecord, Witness
+from mpi.index import golden
+from mpi.index.events import ABOUT_A_STATEMENT, Fact, FactKind
+from mpi.index.ports import StoredStatement
+
+ChangesPerson = Callable[[Demographics, Demographics], str | None]
+"""Given what an identifier stood for, and would with one more statement: why that is somebody else, or None."""
+
+_LATEST = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A statement kept from taking effect, and why."""
+
+    statement: StoredStatement
+    reason: str
+
+
+@dataclass(slots=True)
+class Epoch:
+    """
+    The statements of one identifier about one person.
+
+    Args:
+        accepted: in the order they were judged; the fold of them is the record.
+        held: those that look like another person's and that nobody has decided about, nor the
+            source itself by stating the right person again.
+        corrected: held ones that their source has put right since.
+    """
+
+    number: int
+    accepted: list[StoredStatement] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
+    corrected: list[Held] = field(default_factory=list)
+
+    @property
+    def all(self) -> list[StoredStatement]:
+        """Every statement of the epoch, whatever became of it."""
+        return [*self.accepted, *(item.statement for item in (*self.held, *self.corrected))]
+
+    @property
+    def held_since(self) -> datetime | None:
+        """The event time of the earliest held statement."""
+        return min((item.statement.statement.event_time for item in self.held), default=None)
+
+
+def read_epochs(
+    statements: Sequence[StoredStatement], facts: Iterable[Fact], changes_person: ChangesPerson
+) -> tuple[Epoch, ...]:
+    """
+    Judge the statements of one identifier.
+
+    Args:
+        statements: in the order they were recorded.
+        facts: what people decided about them, standing.
+
+    Returns:
+        At least one epoch, by ascending number. An erased epoch, or one all of whose statements were
+        set aside, has none.
+    """
+    decisions = {f.statement_id: f for f in facts if f.kind in ABOUT_A_STATEMENT}
+    erased = [(f.statement_id or 0, f.left.epoch) for f in facts if f.kind is FactKind.ERASED]
+    after_erasures = {
+        item.id: max((number + 1 for last, number in erased if last < item.id), default=0)
+        for item in statements
+    }
+    epoch = Epoch(0)
+    epochs = {0: epoch}
+    known = Demographics()
+    for item in sorted(in_order(statements), key=lambda item: after_erasures[item.id]):
+        decision = decisions.get(item.id)
+        kind = decision.kind if decision else None
+        number = max(epoch.number, after_erasures[item.id])
+        if decision is not None and kind is FactKind.RECYCLED:
+            number = max(number, decision.left.epoch + 1)
+        if number > epoch.number:
+            epoch = epochs.setdefault(number, Epoch(number))
+            known = Demographics()
+        if kind is FactKind.SET_ASIDE:
+            continue
+        after = _as_stated_next(known, item.statement)
+        if kind is None and after != known:
+            reason = changes_person(_less_replaced_ins(known, item.statement), after)
+            if reason is not None:
+                epoch.held.append(Held(item, reason))
+                continue
+        epoch.accepted.append(item)
+        known = after
+        _close_corrected(epoch, item)
+    return tuple(epochs[number] for number in sorted(epochs))
+
+
+def in_order(statements: Iterable[StoredStatement]) -> Iterator[StoredStatement]:
+    """
+    The order in which statements are judged: each source's own, feeds before headers.
+
+    Between sources the earlier event goes first, ties by name, so that the order in which their
+    messages happened to come in decides nothing. A late message of a source about an earlier time
+    is judged in its place in that source's stream: it cannot make those before it look wrong.
+    """
+    for witness in (Witness.FEED, Witness.HEADER):
+        queues: dict[str, list[StoredStatement]] = {}
+        for item in sorted(statements, key=lambda s: s.id):
+            if item.statement.witness is witness:
+                queues.setdefault(item.statement.source, []).append(item)
+        while queues:
+            source = min(queues, key=lambda name: (queues[name][0].statement.event_time, name))
+            yield queues[source].pop(0)
+            if not queues[source]:
+                del queues[source]
+
+
+def _as_stated_next(known: Demographics, statement: SourceRecord) -> Demographics:
+    """What the identifier stands for after one more statement, whatever event time it bears."""
+    if known == Demographics():
+        return golden.current([(0, statement)]).demographics
+    before = replace(statement, demographics=known, witness=Witness.FEED, event_time=statement.event_time)
+    after = replace(statement, witness=Witness.FEED, event_time=_LATEST)
+    return golden.current([(0, before), (1, after)]).demographics
+
+
+def _less_replaced_ins(known: Demographics, statement: SourceRecord) -> Demographics:
+    """A source that says which INS it replaces does not thereby speak of somebody else."""
+    return replace(known, ins="", ins_oid="") if known.ins in statement.replaces_ins else known
+
+
+def _close_corrected(epoch: Epoch, accepted: StoredStatement) -> None:
+    """A source that states the right person again has corrected what it said in between."""
+    source = accepted.statement.source
+    epoch.corrected += [item for item in epoch.held if item.statement.statement.source == source]
+    epoch.held = [item for item in epoch.held if item.statement.statement.source != source]
