@@ -258,8 +258,13 @@ class MemoryInbox(_Repository):
 
     def blank(self, message_ids: Collection[int]) -> None:
         data = self._uow.writing()
-        for message_id in data.messages.keys() & set(message_ids):
-            message = data.messages[message_id]
+        gone = [data.messages[message_id] for message_id in data.messages.keys() & set(message_ids)]
+        names = {(m.envelope.dedupe_key, m.envelope.content_hash) for m in gone if m.envelope.dedupe_key}
+        for message_id, message in list(data.messages.items()):
+            name = (message.envelope.dedupe_key, message.envelope.content_hash)
+            if message_id not in message_ids and message.replay_of not in message_ids and name not in names:
+                continue
+            self.give_up_name(message_id)
             blanked = replace(message, envelope=replace(message.envelope, raw=b""), reply=b"")
             self._uow.put(data.messages, message_id, blanked)
 

@@ -177,7 +177,11 @@ class Inbox(Protocol):
         """How many messages of each source are in each state."""
 
     def blank(self, message_ids: Collection[int]) -> None:
-        """Destroy the bytes of messages, received and answered; that they were received stays known."""
+        """
+        Destroy the bytes of messages, of their repetitions and replays; that they were received stays known.
+
+        Sent once more, such a message is a new one.
+        """
 
 
 class Records(Protocol):

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, insert, select, true, update
+from sqlalchemy import Select, bindparam, func, insert, or_, select, true, tuple_, update
 
 from mpi.index.events import Envelope, MessageState, Protocol
 from mpi.index.ports import StoredMessage
@@ -21,7 +21,20 @@ _INSERT = insert(INBOX)
 _ALL = select(INBOX)
 _GET = _ALL.where(INBOX.c.id == bindparam("message_id"))
 _GIVE_UP = update(INBOX).where(INBOX.c.id == bindparam("message_id")).values(original=False)
-_BLANK = update(INBOX).where(Among(INBOX.c.id, "message_ids")).values(raw=b"", reply=b"")
+_GONE = INBOX.alias("gone")
+_BLANK = (
+    update(INBOX)
+    .where(
+        or_(
+            Among(INBOX.c.id, "message_ids"),
+            Among(INBOX.c.replay_of, "message_ids"),
+            tuple_(INBOX.c.dedupe_digest, INBOX.c.content_hash).in_(
+                select(_GONE.c.dedupe_digest, _GONE.c.content_hash).where(Among(_GONE.c.id, "message_ids"))
+            ),
+        )
+    )
+    .values(raw=b"", reply=b"", original=False)
+)
 _REPLAYS = _ALL.where(INBOX.c.replay_of == bindparam("message_id")).order_by(INBOX.c.id)
 _ORIGINAL = _ALL.where(INBOX.c.dedupe_digest == bindparam("digest"), INBOX.c.original.is_(true()))
 _COUNTS = select(INBOX.c.source, INBOX.c.state, func.count()).group_by(INBOX.c.source, INBOX.c.state)

@@ -31,8 +31,8 @@ RECORDS = int(os.environ.get("MPI_BENCH_ONLINE", "1000000"))
 QUESTIONS = 3_000
 WARM_UP = 500
 RECORDS_PER_PERSON = 1.88
-RECORD = "INSERT INTO source_record VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 COLUMNS = "id, domain, value, native_euid, fold_token, first_event_time, traits, demographics"
+RECORD = f"INSERT INTO source_record ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 @pytest.fixture(scope="module")
