@@ -238,7 +238,11 @@ def measure(service: Service, federation: Federation) -> tuple[dict[RecordKey, s
     A task asks about two enterprise records: every true pair across them counts as sent to review.
     """
     domain_of = {a.namespace: a.universal_id for a in federation.authorities}
-    person_of = {RecordKey(domain_of[r.site], r.local_id): r.person_id for r in federation.records}
+    # A number given to a second person is held, and names the first one until somebody decides.
+    person_of = {
+        RecordKey(domain_of[r.site], r.local_id): r.overlaid_person_id or r.person_id
+        for r in federation.records
+    }
     with service.store.read() as uow:
         records = uow.records.by_keys(person_of)
         euids = uow.memberships.current([record.id for record in records.values()])

@@ -250,6 +250,9 @@ class Decisions:
             raise StaleReview(f"fact {fact.id} waits for another person than the one who proposed it")
         for one in act:
             self._refuse_contradiction(uow, one)
+            repeated = _standing_alike(uow, one)
+            if repeated is not None:
+                uow.facts.withdraw(repeated.id, at=at, by=actor)
             uow.facts.confirm(one.id, at=at, by=actor)
         confirmed = uow.facts.of_act(act[0].id)
         for task in uow.reviews.by_fact(act[0].id):
@@ -281,28 +284,28 @@ class Decisions:
             raise StaleReview(f"fact {fact.id} is already withdrawn")
         if fact.kind is FactKind.ERASED:
             raise LinkConflict("what was erased cannot come back")
-        verified = self._rule.verified_link and fact.kind is FactKind.SAME
+        act = [one for one in uow.facts.of_act(fact.act_id or fact.id) if one.withdrawn_at is None]
+        verified = self._rule.verified_link and any(one.kind is FactKind.SAME for one in act)
         if fact.stands and (fact.second_needed or verified):
-            if not fact.withdrawal_asked_by:
+            asked_by = {one.withdrawal_asked_by for one in act} - {""}
+            if not asked_by:
                 uow.facts.ask_withdrawal(fact.id, by=actor)
                 return replace(fact, withdrawal_asked_by=actor)
-            if fact.withdrawal_asked_by == actor:
+            if actor in asked_by:
                 raise StaleReview(f"the withdrawal of fact {fact.id} waits for another person")
-        act = uow.facts.of_act(fact.act_id or fact.id)
         for one in act:
             uow.facts.withdraw(one.id, at=at, by=actor)
             for task in uow.reviews.by_fact(one.id):
                 again = replace(task, state=TaskState.OPEN, verdict=None, reviewer="", fact_id=None)
                 uow.reviews.change(again, at=at)
-        if fact.stands:
-            moved = self._apply(uow, act, at=at)
-            resting = self._resting_on(uow, act, moved)
-            if set(resting) - set(knowing):
-                raise LinkConflict(
-                    f"facts {resting} were asserted later about records that would move; "
-                    "withdraw them first, or say that you know them",
-                    resting,
-                )
+        moved = self._apply(uow, act, at=at)
+        resting = self._resting_on(uow, act, moved)
+        if set(resting) - set(knowing):
+            raise LinkConflict(
+                f"facts {resting} were asserted later about records that would move; "
+                "withdraw them first, or say that you know them",
+                resting,
+            )
         return replace(fact, withdrawn_at=at, withdrawn_by=actor)
 
     @staticmethod
@@ -338,7 +341,7 @@ class Decisions:
             if standing is not None and dict(standing.seen) == seen:
                 facts.append(standing)
                 continue
-            if standing is not None:
+            if standing is not None and not second:
                 uow.facts.withdraw(standing.id, at=at, by=actor)
             self._refuse_contradiction(uow, draft)
             act_id = next((fact.act_id or fact.id for fact in facts if fact.recorded_at == at), None)

@@ -174,19 +174,24 @@ def effective(facts: Iterable[Fact]) -> list[Fact]:
     """
     The facts that count among those that stand: of what one source said of a link, the last word.
 
-    A source links and unlinks (A24, A37); the later event holds, and at equal times the unlink.
+    A source links and unlinks (A24, A37); the later event holds, and at equal times the unlink. A
+    merge or a change of identifier that comes later takes an unlink back as well.
     """
     kept: list[Fact] = []
     last_word: dict[tuple[str, RecordKey, RecordKey], Fact] = {}
     for fact in facts:
-        if fact.kind not in (FactKind.SOURCE_LINKED, FactKind.SOURCE_UNLINKED):
+        if fact.kind not in _LINK_WORDS:
             kept.append(fact)
-            continue
-        about = (fact.actor, fact.left, fact.right)
-        before = last_word.get(about)
+            if fact.kind not in RETIRING:
+                continue
+        left, right = sorted((fact.left, fact.right))
+        before = last_word.get((fact.actor, left, right))
         if before is None or _rank(fact) > _rank(before):
-            last_word[about] = fact
-    return kept + list(last_word.values())
+            last_word[fact.actor, left, right] = fact
+    return kept + [fact for fact in last_word.values() if fact.kind in _LINK_WORDS]
+
+
+_LINK_WORDS = (FactKind.SOURCE_LINKED, FactKind.SOURCE_UNLINKED)
 
 
 def _rank(fact: Fact) -> tuple[datetime, bool, int]:
@@ -225,6 +230,7 @@ _TELLS_APART = frozenset(
     {
         "cannot_link",
         "ins_conflict",
+        "source_unlinked",
         "contradiction",
         "same_domain",
         "same_domain_review",
@@ -275,7 +281,7 @@ class _Rules:
             if left == right:
                 continue
             reason = hard_objection(left, right, self._by_id, self._apart)
-            if reason is None and fact.is_by_source and pair[1] in self._unlinked[pair[0]]:
+            if reason is None and fact.is_by_source and pair[1] in self._unlinked.get(pair[0], ()):
                 reason = "source_unlinked"
             if reason is None:
                 sets.union(left, right)
@@ -302,8 +308,6 @@ class _Rules:
         left, right = self._by_id[left_id], self._by_id[right_id]
         if left.doubted or right.doubted:
             return "doubted"
-        if right_id in self._unlinked[left_id]:
-            return "source_unlinked"
         if _joined_too_late(left, right) or _joined_too_late(right, left):
             return "overlay_suspected"
         if left_id in ambiguous or right_id in ambiguous:
@@ -317,6 +321,8 @@ class _Rules:
         if len(left) + len(right) > self._policy.max_set_size:
             return "set_too_large"
         across = [(min(a, b), max(a, b)) for a in left for b in right]
+        if any(b in self._unlinked.get(a, ()) for a, b in across):
+            return "source_unlinked"
         for a, b in across:
             same_domain = self._by_id[a].key.domain == self._by_id[b].key.domain
             if same_domain and not (self._by_id[a].retired or self._by_id[b].retired):

@@ -74,9 +74,8 @@ class Intake:
     ) -> Effect:
         folds = [self._state_one(uow, one, message_id=message_id, at=at) for one in stated.records]
         seeds = {record_id for fold in folds for record_id in fold.seeds}
-        keys = [self._present(uow, one.key) for one in stated.records]
-        keys += [self._present(uow, key) for key in stated.elsewhere]
-        for left, right in pairwise(keys):
+        keys = [*(one.key for one in stated.records), *stated.elsewhere]
+        for left, right in pairwise([self._present(uow, key) for key in keys] if len(keys) > 1 else ()):
             new = self._assert_link(
                 uow,
                 FactKind.SOURCE_LINKED,
@@ -111,7 +110,7 @@ class Intake:
         first_id = known[0].id if known else uow.records.add(key, native_euid(self._euid_secret, key))
         statement_id = uow.records.add_statement(first_id, statement, message_id=message_id, recorded_at=at)
         never_stated = len(known) <= 1 and not any(record.first_event_time for record in known)
-        if never_stated and not uow.facts.standing((key,)):  # nothing to compare it with
+        if never_stated and not (known and uow.facts.standing((key,))):  # nothing to compare it with
             only = StoredStatement(statement_id, first_id, statement, message_id, at)
             record = known[0] if known else uow.records.get(first_id)
             return self._fold_epoch(uow, record, Epoch(0, [only]))
@@ -214,6 +213,8 @@ class Intake:
                 if not _is_stated(records.get(subsumed)):
                     return replace(NO_EFFECT, records=(records[survivor].id,) * 2)
                 raise LinkConflict("the new identifier belongs to another patient")
+            if any(f.stands and f.kind in RETIRING and f.right == survivor for f in about):
+                raise LinkConflict("the new identifier was itself retired")
         if survivor in self._subsumed_into(uow, subsumed):
             raise LinkConflict("the survivor was itself merged into the identifier to retire")
         if any(fact.left != survivor for fact in retired):
@@ -268,6 +269,7 @@ class Intake:
             event_time=said.event_time,
             message_id=message_id,
             at=at,
+            expressly=True,
         )
         ids = tuple(record.id for record in uow.records.by_keys((left, right)).values())
         return replace(self._recompute(uow, ids, message_id=message_id, at=at), records=ids)
@@ -283,11 +285,16 @@ class Intake:
         event_time: datetime,
         message_id: int,
         at: datetime,
+        expressly: bool = False,
     ) -> bool:
         """
         Remember what a source says of a link, unless it says nothing new. Returns whether it is new.
 
         A person who withdrew what it said has the last word.
+
+        Args:
+            expressly: in a message of its own, whose later date counts; otherwise in passing, with
+                every statement.
         """
         left, right = sorted((left, right))
         actor = f"source:{source}"
@@ -301,7 +308,7 @@ class Intake:
         if any(f.kind is kind and f.withdrawn_at is not None for f in said):
             return False
         last = max((f for f in said if f.stands), key=lambda f: (f.event_time, f.id), default=None)
-        if last is not None and last.kind is kind:
+        if last is not None and last.kind is kind and not (expressly and event_time > last.event_time):
             return False
         uow.facts.add(Fact(0, kind, left, right, actor, event_time, at, message_id=message_id))
         return True
