@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from mpi.index import derivation, golden, graph, registry
+from mpi.index.derivation import NO_EFFECT
 from mpi.index.graph import Node
 from tests import fakes
 from tests.federation import START
@@ -52,11 +53,12 @@ def undo_without_derivation(monkeypatch):
     true_withdraw = registry.Registry.withdraw
 
     def withdraw(self, fact_id, *, actor):
-        recompute, self._derivation.recompute = self._derivation.recompute, lambda *a, **k: None
+        recompute = self.derivation.recompute
+        self.derivation.recompute = lambda *a, **k: NO_EFFECT
         try:
             return true_withdraw(self, fact_id, actor=actor)
         finally:
-            self._derivation.recompute = recompute
+            self.derivation.recompute = recompute
 
     monkeypatch.setattr(registry.Registry, "withdraw", withdraw)
 
@@ -80,12 +82,12 @@ def two_ins_may_meet(monkeypatch):
 
 
 def duplicates_unasked(monkeypatch):
-    true_wanted = derivation.graph.wanted_tasks
+    true_wanted = derivation.wanted_tasks
 
-    def wanted(*arguments):
-        return {k: v for k, v in true_wanted(*arguments).items() if k.kind != "duplicate_in_domain"}
+    def wanted(situation):
+        return {k: v for k, v in true_wanted(situation).items() if v.kind != "duplicate_in_domain"}
 
-    monkeypatch.setattr(derivation.graph, "wanted_tasks", wanted)
+    monkeypatch.setattr(derivation, "wanted_tasks", wanted)
 
 
 def obsolete_tasks_stay(monkeypatch):
