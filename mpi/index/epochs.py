@@ -20,7 +20,7 @@ from mpi.index.ports import StoredStatement
 ChangesPerson = Callable[[Demographics, Demographics], str | None]
 """Given what an identifier stood for, and would with one more statement: why that is somebody else, or None."""
 
-_LATEST = datetime.max.replace(tzinfo=UTC)
+_EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,42 @@ class Epoch:
         held: those that look like another person's and that nobody has decided about, nor the
             source itself by stating the right person again.
         corrected: held ones that their source has put right since.
+        begins: what is dated before it is of an earlier epoch, whenever it came in.
+        known: what the identifier stands for after the statements judged so far.
     """
 
     number: int
     accepted: list[StoredStatement] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
     corrected: list[Held] = field(default_factory=list)
+    begins: datetime = _EARLIEST
+    known: Demographics = field(default_factory=Demographics)
+
+    def judge(self, item: StoredStatement, changes_person: ChangesPerson | None) -> None:
+        """
+        Accept the next statement, or hold it.
+
+        Args:
+            changes_person: None when a person has decided that the statement is of this epoch.
+        """
+        statement = item.statement
+        after = _as_stated_next(self.known, statement)
+        if changes_person is not None and after != self.known:
+            reason = changes_person(_less_replaced_ins(self.known, statement), after)
+            if reason is not None:
+                self.held.append(Held(item, reason))
+                return
+        self.accepted.append(item)
+        self.known = after
+        # A source that states the right person again has corrected what it said in between.
+        right_again = [
+            held
+            for held in self.held
+            if held.statement.statement.source == statement.source
+            and held.statement.statement.event_time <= statement.event_time
+        ]
+        self.corrected += right_again
+        self.held = [held for held in self.held if held not in right_again]
 
     @property
     def all(self) -> list[StoredStatement]:
@@ -79,29 +109,18 @@ def read_epochs(
         item.id: max((number + 1 for last, number in erased if last < item.id), default=0)
         for item in statements
     }
-    epoch = Epoch(0)
-    epochs = {0: epoch}
-    known = Demographics()
+    epochs = {0: Epoch(0)}
     for item in sorted(in_order(statements), key=lambda item: after_erasures[item.id]):
         decision = decisions.get(item.id)
-        kind = decision.kind if decision else None
-        number = max(epoch.number, after_erasures[item.id])
-        if decision is not None and kind is FactKind.RECYCLED:
-            number = max(number, decision.left.epoch + 1)
-        if number > epoch.number:
-            epoch = epochs.setdefault(number, Epoch(number))
-            known = Demographics()
-        if kind is FactKind.SET_ASIDE:
-            continue
-        after = _as_stated_next(known, item.statement)
-        if kind is None and after != known:
-            reason = changes_person(_less_replaced_ins(known, item.statement), after)
-            if reason is not None:
-                epoch.held.append(Held(item, reason))
-                continue
-        epoch.accepted.append(item)
-        known = after
-        _close_corrected(epoch, item)
+        floor, time = after_erasures[item.id], item.statement.event_time
+        epochs.setdefault(floor, Epoch(floor))
+        if decision is not None and decision.kind is FactKind.RECYCLED:
+            number = max(floor, decision.left.epoch + 1)
+            epochs.setdefault(number, Epoch(number, begins=time))
+        else:
+            number = max(n for n, one in epochs.items() if n == floor or (n > floor and one.begins <= time))
+        if decision is None or decision.kind is not FactKind.SET_ASIDE:
+            epochs[number].judge(item, None if decision else changes_person)
     return tuple(epochs[number] for number in sorted(epochs))
 
 
@@ -137,10 +156,3 @@ def _as_stated_next(known: Demographics, statement: SourceRecord) -> Demographic
 def _less_replaced_ins(known: Demographics, statement: SourceRecord) -> Demographics:
     """A source that says which INS it replaces does not thereby speak of somebody else."""
     return replace(known, ins="", ins_oid="") if known.ins in statement.replaces_ins else known
-
-
-def _close_corrected(epoch: Epoch, accepted: StoredStatement) -> None:
-    """A source that states the right person again has corrected what it said in between."""
-    source = accepted.statement.source
-    epoch.corrected += [item for item in epoch.held if item.statement.statement.source == source]
-    epoch.held = [item for item in epoch.held if item.statement.statement.source != source]

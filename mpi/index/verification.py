@@ -1,0 +1,864 @@
+"""
+Verification: what is stored is derived again from the facts, and every difference is named.
+
+Read only. Some hundred records at a time, each time in a snapshot of its own, so that a store of any
+size is verified in bounded memory while messages arrive. What is kept throughout is a few bytes for each
+record and message.
+
+The audit trail is read as a second account: what it says was stated or asserted has to be there. A tail
+cut off both is found only against a head of the chain kept elsewhere.
+
+Source: invariants I1, I2, I24, I32, I39, I41 and I48 of the reliability design.
+"""
+
+import math
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from mpi.errors import ModelError
+from mpi.identity.model import RecordKey, Urgency
+from mpi.index.audit import AuditEvent, ChainedEvent, first_break
+from mpi.index.derivation import Component
+from mpi.index.epochs import Epoch, read_epochs
+from mpi.index.euid import native_euid
+from mpi.index.events import ABOUT_A_STATEMENT, RETIRING, Fact, FactKind, MessageState
+from mpi.index.graph import Edge, Node
+from mpi.index.intake import BLOCK_CAP, Intake, fold
+from mpi.index.models import active_model, model_of
+from mpi.index.ports import Membership, Store, StoredMessage, StoredRecord, UnitOfWork
+from mpi.index.questions import wanted_tasks
+from mpi.index.registry import Registry
+from mpi.index.review import (
+    LIVE_STATES,
+    TOPIC,
+    Task,
+    TaskKey,
+    TaskState,
+    Topic,
+    Verdict,
+    WantedTask,
+    priority,
+)
+from mpi.matching.blocking import blocking_keys
+from mpi.matching.online import ScoredPair
+
+RECORDS_PER_SNAPSHOT = 200
+"""A reader that stays open for hours keeps the database from tidying up behind its writers."""
+_ROWS_PER_PAGE = 500
+_SAME_BITS = 1e-9
+"""Two machines may differ in the last bit of a logarithm."""
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading a row raises when it holds what this index never writes."""
+
+Progress = Callable[[str, int, int], object]
+"""Called with what is being read, how many are done, and of how many."""
+
+
+class Check(StrEnum):
+    """What is verified."""
+
+    MODEL = "model"
+    """A stored match model is the one that was added, and the active one is the one in use."""
+    AUDIT = "audit"
+    """The chain holds, and tells of every message and decision."""
+    MESSAGE = "message"
+    """Each message is in one terminal state, and what it refers to is there."""
+    READABLE = "readable"
+    """A row can be read."""
+    IDENTIFIER = "identifier"
+    """A native enterprise identifier is that of its record's key; epochs follow one another."""
+    STATEMENT = "statement"
+    """Statements are those that messages made."""
+    FOLD = "fold"
+    """A record is what its statements and the decisions about them make of it."""
+    BLOCKING_KEY = "blocking_key"
+    EDGE = "edge"
+    """Stored pairs are scored as the active model scores them; none worth keeping is absent."""
+    OTHER_MODEL = "other_model"
+    """A pair was scored by another model than the active one: `mpi relink` has not been run."""
+    MEMBERSHIP = "membership"
+    """A record is in one enterprise record at any time since it was first heard of."""
+    SET = "set"
+    """Sets are those that deriving everything from nothing would give."""
+    TASK = "task"
+    """Questions are those the facts ask; what was answered is kept."""
+    FACT = "fact"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """
+    One thing that is not as the facts make it.
+
+    Args:
+        subject: by this index's own names: `record/12`, `edge/1-2`, `task/3`, `message/9`.
+        problem: what is wrong with it, in words; never traits.
+    """
+
+    check: Check
+    subject: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """
+    What was verified, and how many differences each check found.
+
+    Args:
+        tolerated: pairs stored, or not, because a blocking key they share is too common to open.
+    """
+
+    records: int
+    edges: int
+    messages: int
+    tasks: int
+    facts: int
+    tolerated: int
+    found: Mapping[Check, int]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether everything is as the facts make it."""
+        return not self.found
+
+
+def verify(
+    store: Store,
+    registry: Registry,
+    *,
+    on_difference: Callable[[Difference], object] = lambda _difference: None,
+    on_progress: Progress = lambda _what, _done, _total: None,
+) -> Verification:
+    """
+    Derive everything again and compare. Nothing is written.
+
+    Args:
+        registry: over the same store; its model, policy and directory are what is verified against.
+        on_difference: called for each difference, as it is found.
+
+    Raises:
+        StoreError: the store is down.
+    """
+    return _Verifier(store, registry, on_difference, on_progress).run()
+
+
+# ------------------------------------------------------------------- derived again, for `relink` too
+
+
+def folded_again(
+    uow: UnitOfWork, intake: Intake, records: Iterable[StoredRecord]
+) -> Iterator[tuple[RecordKey, StoredRecord | None, StoredRecord | None]]:
+    """
+    Judge and fold again the statements of every identifier whose first epoch is among the records.
+
+    Yields:
+        For each epoch of such an identifier: its key, the record as it is stored, and as it should be.
+        None for the former when it is missing, for the latter when nothing says there is such an epoch.
+    """
+    known: dict[tuple[str, str], dict[int, StoredRecord]] = {}
+    later = {record.key: record for record in records if record.key.epoch == 0}
+    while later:
+        for key, record in later.items():
+            known.setdefault(key[:2], {})[key.epoch] = record
+        later = uow.records.by_keys({key._replace(epoch=key.epoch + 1) for key in later})
+    statements = uow.records.statements_of([epochs[0].id for epochs in known.values()])
+    decided: dict[tuple[str, str], list[Fact]] = defaultdict(list)
+    for fact in uow.facts.standing([record.key for epochs in known.values() for record in epochs.values()]):
+        if fact.kind in ABOUT_A_STATEMENT or fact.kind is FactKind.ERASED:
+            decided[fact.left[:2]].append(fact)
+    for identifier, stored in known.items():
+        said, facts = statements.get(stored[0].id, []), decided.get(identifier, [])
+        if len(said) == 1 and not facts:  # nothing to compare it with
+            epochs = {0: Epoch(0, accepted=said)}
+        else:
+            epochs = {epoch.number: epoch for epoch in read_epochs(said, facts, intake.changes_person)}
+        for number in sorted(stored.keys() | epochs.keys()):
+            epoch, record_or_none = epochs.get(number, Epoch(number)), stored.get(number)
+            key = RecordKey(*identifier, number)
+            yield key, record_or_none, fold(record_or_none, epoch) if record_or_none is not None else None
+
+
+def keys_of(record: StoredRecord) -> tuple[int, ...]:
+    """The blocking keys a record holds: none while nobody stated it."""
+    return blocking_keys(record.traits) if record.first_event_time is not None else ()
+
+
+def task_differences(
+    wanted: Mapping[TaskKey, WantedTask], tasks: Iterable[Task]
+) -> Iterator[tuple[TaskKey, str]]:
+    """
+    How the tasks of some records differ from the questions to ask about them.
+
+    An answer holds while what was looked at stays the same. A proposal waits for its second person
+    whatever becomes of the question, and a block that was once too large stays a question.
+    """
+    stored = {task.key: task for task in tasks}
+    for key, asked in wanted.items():
+        task = stored.get(key)
+        if task is None or task.state is TaskState.OBSOLETE:
+            yield key, NOT_ASKED
+            continue
+        same = (task.kind, task.reason, dict(task.fingerprint)) == (
+            asked.kind,
+            asked.reason,
+            dict(asked.fingerprint),
+        )
+        if task.state is TaskState.DECIDED:
+            if not same:
+                yield key, NOT_ASKED
+        elif not same:
+            yield key, "its kind, its reason or what it compares is another"
+        elif not _alike(task.weight_bits, asked.weight_bits):
+            yield key, "its weight is another"
+        elif task.priority != asked.priority:
+            yield key, "its priority is another"
+    for key, task in stored.items():
+        keep = key.topic is Topic.BLOCK or task.state is TaskState.PROPOSED
+        if task.state in LIVE_STATES and key not in wanted and not keep:
+            yield key, NOTHING_ASKS
+
+
+NOT_ASKED = "the facts ask it, and it is not live"
+NOTHING_ASKS = "it is live, and nothing asks it"
+
+
+def _alike(left: float | None, right: float | None) -> bool:
+    if left is None or right is None:
+        return left is right
+    return math.isclose(left, right, rel_tol=_SAME_BITS, abs_tol=_SAME_BITS)
+
+
+# ------------------------------------------------------------------------------------ the verifier
+
+
+class _Counts:
+    """A small count for each id, in two bytes each."""
+
+    def __init__(self) -> None:
+        self._counts = array("H")
+
+    def __getitem__(self, id_: int) -> int:
+        return self._counts[id_] if id_ < len(self._counts) else 0
+
+    def add(self, id_: int, count: int = 1) -> None:
+        if id_ >= len(self._counts):
+            self._counts.frombytes(bytes(self._counts.itemsize * (id_ + 1 - len(self._counts))))
+        self._counts[id_] = min(self._counts[id_] + count, 0xFFFF)
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+
+_OF_ONE_MESSAGE = frozenset(
+    {
+        "identity.stated",
+        "identity.linked",
+        "identity.unlinked",
+        "identity.visits_moved",
+        "message.applied",
+        "message.quarantined",
+        "message.refused",
+        "identity.merged",
+    }
+)
+"""Kinds of audit events of which each message but a duplicate leaves exactly one."""
+
+
+_COUNTED = ("records", "edges", "messages", "tasks", "facts", "tolerated")
+
+
+class _Verifier:
+    """One verification."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        on_difference: Callable[[Difference], object],
+        on_progress: Progress,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._on_difference = on_difference
+        self._on_progress = on_progress
+        self._found: Counter[Check] = Counter()
+        self._read: Counter[str] = Counter()
+        self._stated_by = _Counts()
+        """By message: how many identities it stated, as the audit trail tells."""
+        self._statements_of = _Counts()
+        """By message: how many statements there are."""
+        self._applied = _Counts()
+        self._facts_told: set[int] = set()
+        self._withdrawals_told: set[int] = set()
+        self._chunk_read: Counter[str] = Counter()
+        """What one snapshot adds to the counts, once all of it could be read."""
+        self._chunk_messages: list[int] = []
+
+    def run(self) -> Verification:
+        self._tell(self._models())
+        with self._store.read() as uow:
+            self._tell(self._trail(uow))
+        self._messages()
+        self._records()
+        self._tell(self._statements_told())
+        self._tasks()
+        self._facts()
+        return Verification(
+            **{item: self._read[item] for item in _COUNTED},
+            found=dict(self._found),
+        )
+
+    def _tell(self, differences: Iterable[Difference]) -> None:
+        for difference in differences:
+            self._found[difference.check] += 1
+            self._on_difference(difference)
+
+    # ------------------------------------------------------------------------------ models
+
+    def _models(self) -> Iterator[Difference]:
+        with self._store.read() as uow:
+            stored = uow.models.all()
+        for one in stored:
+            try:
+                model_of(one)
+            except ModelError:
+                yield Difference(Check.MODEL, f"model/{one.version}", "it is not what was added")
+        try:
+            if active_model(self._store).digest != self._registry.model.digest:
+                subject = f"model/{self._registry.model.version}"
+                yield Difference(Check.MODEL, subject, "it decides here, and is not the active one")
+        except ModelError:
+            pass  # named above
+
+    # ------------------------------------------------------------------------- audit trail
+
+    def _trail(self, uow: UnitOfWork) -> Iterator[Difference]:
+        """The chain, and what it tells of messages and decisions, for the checks that follow."""
+        of_messages = 0
+
+        def noted(chain: Iterable[ChainedEvent]) -> Iterator[ChainedEvent]:
+            nonlocal of_messages
+            for item in chain:
+                of_messages += item.event.kind in _OF_ONE_MESSAGE
+                self._note(item.event)
+                yield item
+
+        try:
+            chain = noted(uow.audit.chain())
+            broken = first_break(chain)
+            for _ in chain:  # it tells something beyond the break, too
+                pass
+            if broken is not None:
+                yield Difference(Check.AUDIT, f"audit/{broken}", "the chain is broken here")
+            by_source = uow.inbox.counts()
+        except _UNREADABLE:
+            yield Difference(
+                Check.READABLE, "audit", "the trail, or how many messages there are, cannot be read"
+            )
+            return
+        received = sum(
+            count
+            for by_state in by_source.values()
+            for state, count in by_state.items()
+            if state is not MessageState.DUPLICATE
+        )
+        if received != of_messages:
+            problem = f"{received} messages are no duplicates, and {of_messages} left their event"
+            yield Difference(Check.AUDIT, "audit", problem)
+
+    def _note(self, event: AuditEvent) -> None:
+        """What an event says has to be there."""
+        what, _, number = event.subject.partition("/")
+        if event.kind == "identity.stated":
+            self._stated_by.add(int(number), len(event.details.get("records", ())))
+        elif what == "fact" and event.kind == "fact.withdrawn":
+            self._withdrawals_told.add(int(number))
+        told = [event.details.get("fact"), *event.details.get("facts", ())]
+        self._facts_told.update(int(fact_id) for fact_id in told if fact_id is not None)
+
+    def _statements_told(self) -> Iterator[Difference]:
+        """The statements that messages made, by the audit trail, against those there are."""
+        for message_id in range(1, len(self._stated_by)):
+            told, found = self._stated_by[message_id], self._statements_of[message_id]
+            if told == found:
+                continue
+            with self._store.read() as uow:
+                message = uow.inbox.get(message_id)
+            if message is not None and not message.envelope.raw and found < told:
+                continue  # erased
+            problem = f"the audit trail tells of {told} statements, {found} are stored"
+            yield Difference(Check.STATEMENT, f"message/{message_id}", problem)
+
+    # ---------------------------------------------------------------------------- messages
+
+    def _messages(self) -> None:
+        """Each message of the journal."""
+        with self._store.read() as uow:
+            total = _unless_unreadable(lambda: sum(sum(c.values()) for c in uow.inbox.counts().values())) or 0
+        last = 0
+        while True:
+            with self._store.read() as uow:
+                page, bad = _page(
+                    lambda after, limit: uow.inbox.page(after=after, limit=limit), uow.inbox.get, last
+                )
+                for message in page:
+                    self._tell(self._message(uow, message))
+                    if message.state is MessageState.APPLIED:
+                        self._applied.add(message.id)
+            self._tell(Difference(Check.READABLE, f"message/{id_}", "it cannot be read") for id_ in bad)
+            if not page and not bad:
+                return
+            last = max([*(message.id for message in page), *bad])
+            self._read["messages"] += len(page) + len(bad)
+            self._on_progress("messages", min(self._read["messages"], total), total)
+
+    @staticmethod
+    def _message(uow: UnitOfWork, message: StoredMessage) -> Iterator[Difference]:
+        subject = f"message/{message.id}"
+        stopped = message.state in (MessageState.QUARANTINED, MessageState.REFUSED)
+        if stopped != bool(message.error):
+            yield Difference(Check.MESSAGE, subject, f"it is {message.state}, and its error says otherwise")
+        if message.replay_of is not None:
+            again = uow.inbox.get(message.replay_of)
+            if again is None or again.id >= message.id:
+                yield Difference(Check.MESSAGE, subject, "the message it replays is not there")
+            elif again.state in (MessageState.APPLIED, MessageState.DUPLICATE):
+                yield Difference(Check.MESSAGE, subject, f"it replays a message that is {again.state}")
+        if message.state is MessageState.DUPLICATE:
+            first = uow.inbox.original(message.envelope.dedupe_key)
+            if first is None or first.id >= message.id or first.state is not MessageState.APPLIED:
+                yield Difference(Check.MESSAGE, subject, "it is a duplicate of no message that was applied")
+            elif first.envelope.content_hash != message.envelope.content_hash:
+                yield Difference(Check.MESSAGE, subject, "it is a duplicate of a message with other content")
+            elif first.reply and first.reply != message.reply:  # what was erased has none
+                yield Difference(Check.MESSAGE, subject, "it was answered otherwise than the first time")
+
+    # ----------------------------------------------------------------------------- records
+
+    def _records(self) -> None:
+        with self._store.read() as uow:
+            ids = uow.records.all_ids()
+        done = bytearray(ids[-1] + 1 if ids else 0)
+        for start in range(0, len(ids), RECORDS_PER_SNAPSHOT):
+            chunk = ids[start : start + RECORDS_PER_SNAPSHOT]
+            try:
+                self._tell(self._chunk(chunk, done))
+            except _UNREADABLE:
+                for record_id in chunk:
+                    try:
+                        self._tell(self._chunk([record_id], done))
+                    except _UNREADABLE:
+                        problem = "it cannot be read, or what it is related to cannot"
+                        self._tell([Difference(Check.READABLE, f"record/{record_id}", problem)])
+            self._read["records"] += len(chunk)
+            self._on_progress("records", self._read["records"], len(ids))
+
+    def _chunk(self, ids: Sequence[int], done: bytearray) -> list[Difference]:
+        """Some records, in one snapshot. A list: when a row cannot be read, nothing is told twice."""
+        self._chunk_read.clear()
+        self._chunk_messages.clear()
+        with self._store.read() as uow:
+            records = uow.records.by_ids(ids)
+            found = [
+                *self._identifiers(uow, records),
+                *self._folds(uow, records),
+                *self._blocking_keys(uow, records),
+                *self._edges(uow, records),
+                *self._memberships(uow, records),
+            ]
+            todo = [record_id for record_id in records if not done[record_id]]
+            view = self._registry.derivation.component(uow, todo)
+            found += self._component(uow, view)
+        for record_id in view.inside:
+            if record_id < len(done):
+                done[record_id] = 1
+        self._read += self._chunk_read
+        for message_id in self._chunk_messages:
+            self._statements_of.add(message_id)
+        return found
+
+    def _identifiers(self, uow: UnitOfWork, records: Mapping[int, StoredRecord]) -> Iterator[Difference]:
+        secret = self._store.euid_secret
+        former = {r.key._replace(epoch=r.key.epoch - 1) for r in records.values() if r.key.epoch}
+        known = uow.records.by_keys(former)
+        for record in records.values():
+            subject = f"record/{record.id}"
+            if record.native_euid != native_euid(secret, record.key):
+                yield Difference(Check.IDENTIFIER, subject, "its native enterprise identifier is not its own")
+            if record.key.epoch and record.key._replace(epoch=record.key.epoch - 1) not in known:
+                yield Difference(Check.IDENTIFIER, subject, "the epoch before it is missing")
+
+    def _folds(self, uow: UnitOfWork, records: Mapping[int, StoredRecord]) -> Iterator[Difference]:
+        for record_id, statements in uow.records.statements_of(list(records)).items():
+            if records[record_id].key.epoch:
+                problem = "statements name it, and not the first epoch of its identifier"
+                yield Difference(Check.STATEMENT, f"record/{record_id}", problem)
+            for item in statements:
+                self._chunk_messages.append(item.message_id)
+                if item.message_id < len(self._applied) and not self._applied[item.message_id]:
+                    problem = "its message was not applied"
+                    yield Difference(Check.STATEMENT, f"statement/{item.id}", problem)
+        for key, stored, folded in folded_again(uow, self._registry.intake, records.values()):
+            if stored is None or folded is None:
+                first = uow.records.epochs(key.domain, key.value)[0]
+                problem = f"epoch {key.epoch} of its identifier is missing"
+                yield Difference(Check.FOLD, f"record/{first.id}", problem)
+                continue
+            names = ("first_event_time", "demographics", "traits", "urgency", "held_since")
+            wrong = [name for name in names if getattr(stored, name) != getattr(folded, name)]
+            if wrong:
+                problem = f"its statements give another {', another '.join(wrong)}"
+                yield Difference(Check.FOLD, f"record/{stored.id}", problem)
+
+    @staticmethod
+    def _blocking_keys(uow: UnitOfWork, records: Mapping[int, StoredRecord]) -> Iterator[Difference]:
+        held = uow.records.blocking_keys(list(records))
+        for record in records.values():
+            stored, wanted = held.get(record.id, frozenset()), set(keys_of(record))
+            if stored != wanted:
+                problem = f"{len(wanted - stored)} blocking keys are missing, {len(stored - wanted)} too many"
+                yield Difference(Check.BLOCKING_KEY, f"record/{record.id}", problem)
+
+    # ------------------------------------------------------------------------------- edges
+
+    def _edges(self, uow: UnitOfWork, records: Mapping[int, StoredRecord]) -> Iterator[Difference]:
+        """Each pair once: with its smaller record, or as soon as an end is no record."""
+        stored: dict[int, dict[int, Edge]] = defaultdict(dict)
+        touching = uow.edges.touching(list(records))
+        ends = {i for edge in touching for i in (edge.left_id, edge.right_id)}
+        known = {**uow.records.by_ids(ends - records.keys()), **records}
+        for edge in touching:
+            if edge.left_id not in known or edge.right_id not in known or edge.left_id >= edge.right_id:
+                yield Difference(Check.EDGE, _name(edge), "its ends are no two records in order")
+            elif edge.left_id in records:
+                stored[edge.left_id][edge.right_id] = edge
+        for record in records.values():
+            yield from self._edges_of(uow, record, stored[record.id], known)
+
+    def _edges_of(
+        self,
+        uow: UnitOfWork,
+        record: StoredRecord,
+        stored: Mapping[int, Edge],
+        known: Mapping[int, StoredRecord],
+    ) -> Iterator[Difference]:
+        self._chunk_read["edges"] += len(stored)
+        keys = keys_of(record)
+        found = uow.records.candidates(keys, excluding=record.id, block_cap=BLOCK_CAP)
+        others = {other.id: other for other in found.records if other.id > record.id}
+        absent = {i: known[i] for i in stored if i not in others}
+        wanted = {
+            edge.right_id: edge
+            for edge in self._registry.intake.edges_to(record, [*others.values(), *absent.values()])
+        }
+        version = self._registry.model.version
+        for other_id, edge in stored.items():
+            derived = wanted.get(other_id)
+            if edge.model_version != version:
+                problem = f"scored by {edge.model_version}, {version} is active: relink has not been run"
+                yield Difference(Check.OTHER_MODEL, _name(edge), problem)
+            elif derived is None:
+                yield Difference(Check.EDGE, _name(edge), "the pair is not worth keeping")
+            elif wrong := _differences(edge.score, derived.score):
+                problem = f"the model gives another {', another '.join(wrong)}"
+                yield Difference(Check.EDGE, _name(edge), problem)
+            elif other_id in absent:
+                if set(keys).isdisjoint(keys_of(absent[other_id])):
+                    yield Difference(Check.EDGE, _name(edge), "its records share no blocking key")
+                else:
+                    self._chunk_read["tolerated"] += 1
+        for other_id in wanted.keys() & others.keys() - stored.keys():
+            if _was_oversized(uow, (record.id, other_id)):
+                self._chunk_read["tolerated"] += 1
+            else:
+                yield Difference(
+                    Check.EDGE, _name(wanted[other_id]), "the pair is worth keeping, and not stored"
+                )
+
+    # ------------------------------------------------------------------- memberships and sets
+
+    @staticmethod
+    def _memberships(uow: UnitOfWork, records: Mapping[int, StoredRecord]) -> Iterator[Difference]:
+        euids = {record.native_euid: True for record in records.values()}
+        for record in records.values():
+            subject, history = f"record/{record.id}", uow.memberships.history(record.id)
+            for problem in _history_problems(history):
+                yield Difference(Check.MEMBERSHIP, subject, problem)
+            for euid in {item.euid for item in history}:
+                if euid not in euids:
+                    euids[euid] = uow.records.by_native_euid(euid) is not None
+                if not euids[euid]:
+                    problem = "it is, or was, in an enterprise record that is no record's own"
+                    yield Difference(Check.MEMBERSHIP, subject, problem)
+
+    def _component(self, uow: UnitOfWork, view: Component) -> Iterator[Difference]:
+        """The sets and questions of every component that some records are in."""
+        if not view.inside:
+            return
+        outside = [record.key for i, record in view.records.items() if i not in view.inside]
+        facts = {fact.id: fact for fact in (*view.facts, *uow.facts.standing(outside))}
+        view = replace(view, facts=tuple(facts[fact_id] for fact_id in sorted(facts)))
+        current = uow.memberships.current(view.records.keys())
+        alone = {record.id: record.native_euid for record in view.records.values()}
+        situation = self._registry.derivation.derive(view, {**alone, **current})
+        for record_id in sorted(view.inside & current.keys()):
+            if current[record_id] != situation.derived.euid_of[record_id]:
+                problem = "the facts put it into another enterprise record"
+                yield Difference(Check.SET, f"record/{record_id}", problem)
+        asked = {
+            key: self._with_priority(task, situation.nodes)
+            for key, task in wanted_tasks(situation).items()
+            if key.left_id in view.inside or key.right_id in view.inside
+        }
+        tasks = uow.reviews.touching(view.inside)
+        names = {task.key: f"task/{task.id}" for task in tasks}
+        for key, problem in task_differences(asked, tasks):
+            subject = names.get(key, f"task/{key.topic}-{key.left_id}-{key.right_id}")
+            yield Difference(Check.TASK, subject, problem)
+
+    def _with_priority(self, asked: WantedTask, nodes: Mapping[int, Node]) -> WantedTask:
+        ends = [nodes[i] for i in (asked.key.left_id, asked.key.right_id) if i in nodes]
+        urgency = max((node.urgency for node in ends), default=Urgency.NONE)
+        site = max((self._registry.directory.priority_of(node.key.domain) for node in ends), default=0)
+        return replace(asked, priority=priority(asked.kind, urgency=urgency, site=site))
+
+    # ------------------------------------------------------------------------------- tasks
+
+    def _tasks(self) -> None:
+        """Each task by itself: its life cycle, its versions, and what it names."""
+        with self._store.read() as uow:
+            total = _unless_unreadable(lambda: sum(uow.reviews.counts().values())) or 0
+        last = 0
+        while True:
+            with self._store.read() as uow:
+                page, bad = _page(
+                    lambda after, limit: uow.reviews.page(states=list(TaskState), after=after, limit=limit),
+                    uow.reviews.get,
+                    last,
+                )
+                self._tell(self._task_page(uow, page))
+            self._tell(Difference(Check.READABLE, f"task/{id_}", "it cannot be read") for id_ in bad)
+            if not page and not bad:
+                return
+            last = max([*(task.id for task in page), *bad])
+            self._read["tasks"] += len(page) + len(bad)
+            self._on_progress("tasks", min(self._read["tasks"], total), total)
+
+    def _task_page(self, uow: UnitOfWork, page: Sequence[Task]) -> Iterator[Difference]:
+        ends = {i for task in page for i in (task.key.left_id, task.key.right_id)}
+        known = _unless_unreadable(lambda: uow.records.by_ids(ends).keys())
+        versions: dict[int, list[Task]] = defaultdict(list)
+        for version in uow.reviews.history([task.id for task in page]):
+            versions[version.id].append(version)
+        for task in page:
+            subject = f"task/{task.id}"
+            if known is not None and not {task.key.left_id, task.key.right_id} <= known:
+                yield Difference(Check.TASK, subject, "a record it is about is not there")
+            if TOPIC[task.kind] is not task.key.topic or task.key.left_id > task.key.right_id:
+                yield Difference(
+                    Check.TASK, subject, "its kind, its topic and its records do not go together"
+                )
+            if not _numbered(versions[task.id]) or not _is_last_version(task, versions[task.id]):
+                yield Difference(Check.TASK, subject, "its versions do not lead to what it is")
+            fact = uow.facts.get(task.fact_id) if task.fact_id is not None else None
+            if (task.fact_id is None) != (fact is None):
+                yield Difference(Check.TASK, subject, "the fact it was answered with is not there")
+            elif not _answer_fits(task, fact):
+                yield Difference(Check.TASK, subject, f"it is {task.state}, and its answer says otherwise")
+
+    # ------------------------------------------------------------------------------- facts
+
+    def _facts(self) -> None:
+        last = 0
+        while True:
+            with self._store.read() as uow:
+                page, bad = _page(
+                    lambda after, limit: uow.facts.page(after=after, limit=limit), uow.facts.get, last
+                )
+                for fact in page:
+                    self._facts_told.discard(fact.id)
+                    problems = self._fact_problems(uow, fact)
+                    self._tell(Difference(Check.FACT, f"fact/{fact.id}", problem) for problem in problems)
+            self._facts_told.difference_update(bad)
+            self._tell(Difference(Check.READABLE, f"fact/{id_}", "it cannot be read") for id_ in bad)
+            if not page and not bad:
+                break
+            last = max([*(fact.id for fact in page), *bad])
+            self._read["facts"] += len(page) + len(bad)
+            self._on_progress("facts", self._read["facts"], self._read["facts"])
+        self._tell(
+            Difference(Check.FACT, f"fact/{fact_id}", "the audit trail tells of it, and it is not there")
+            for fact_id in sorted(self._facts_told)
+        )
+
+    def _fact_problems(self, uow: UnitOfWork, fact: Fact) -> Iterator[str]:
+        if not _ends_fit(fact):
+            yield "its records do not fit its kind"
+        if fact.act_id is not None:
+            first = uow.facts.get(fact.act_id)
+            alike = first is not None and (first.actor, first.recorded_at) == (fact.actor, fact.recorded_at)
+            if first is None or first.id >= fact.id or first.act_id is not None or not alike:
+                yield "the act it belongs to does not begin with that fact"
+        if (fact.withdrawn_at is None) == bool(fact.withdrawn_by):
+            yield "who withdrew it and when do not go together"
+        if (fact.confirmed_at is None) == bool(fact.confirmed_by) or (
+            fact.confirmed_at is not None and not fact.second_needed
+        ):
+            yield "who confirmed it and when do not go together"
+        if any(at is not None and at < fact.recorded_at for at in (fact.withdrawn_at, fact.confirmed_at)):
+            yield "it was withdrawn or confirmed before it was recorded"
+        if fact.id in self._withdrawals_told and fact.withdrawn_at is None:
+            yield "the audit trail tells of its withdrawal, and it is not withdrawn"
+        if fact.kind in ABOUT_A_STATEMENT or fact.statement_id is not None:
+            yield from _statement_problems(uow, fact)
+        if fact.is_by_source != (fact.message_id is not None):
+            yield "a source's assertion comes from a message, and a person's does not"
+        elif fact.message_id is not None and not self._was_applied(uow, fact.message_id):
+            yield "its message was not applied"
+
+    def _was_applied(self, uow: UnitOfWork, message_id: int) -> bool:
+        if message_id < len(self._applied):
+            return bool(self._applied[message_id])
+        message = _unless_unreadable(lambda: uow.inbox.get(message_id))  # since the journal was read
+        return message is not None and message.state is MessageState.APPLIED
+
+
+# ------------------------------------------------------------------------------------- the parts
+
+
+def _page(
+    read: Callable[[int, int], Sequence[Any]], get: Callable[[int], object], after: int
+) -> tuple[Sequence[Any], list[int]]:
+    """
+    The rows that follow, up to one that cannot be read.
+
+    Returns:
+        The rows, or else the id of the row that comes next and cannot be read; neither at the end.
+    """
+    limit = _ROWS_PER_PAGE
+    while limit:
+        try:
+            return read(after, limit), []
+        except _UNREADABLE:
+            limit //= 2
+    id_ = after + 1
+    while True:
+        try:
+            get(id_)  # None: no such row
+        except _UNREADABLE:
+            return [], [id_]
+        id_ += 1
+
+
+def _unless_unreadable(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except _UNREADABLE:
+        return None
+
+
+def _name(edge: Edge) -> str:
+    return f"edge/{edge.left_id}-{edge.right_id}"
+
+
+def _differences(stored: ScoredPair, derived: ScoredPair) -> list[str]:
+    """The parts of two scores that differ, by name."""
+    wrong = [
+        name
+        for name in ("decision", "guards", "contradicts")
+        if getattr(stored, name) != getattr(derived, name)
+    ]
+    wrong += [
+        name
+        for name in ("weight_bits", "probability")
+        if not _alike(getattr(stored, name), getattr(derived, name))
+    ]
+    levels = [[(item.trait, item.level) for item in one.evidence] for one in (stored, derived)]
+    if levels[0] != levels[1] or not all(
+        _alike(left.bits, right.bits) for left, right in zip(stored.evidence, derived.evidence, strict=True)
+    ):
+        wrong.append("evidence")
+    return wrong
+
+
+def _was_oversized(uow: UnitOfWork, record_ids: Collection[int]) -> bool:
+    """Whether one of the records once had more candidates than may be compared."""
+    return any(
+        task.key.topic is Topic.BLOCK and task.key.left_id in record_ids
+        for task in uow.reviews.touching(record_ids)
+    )
+
+
+def _history_problems(history: Sequence[Membership]) -> Iterator[str]:
+    """What is wrong with the memberships of one record, in the order they began."""
+    current = [item for item in history if item.valid_to is None]
+    if len(current) != 1 or current[0] is not history[-1]:
+        yield (
+            f"it has {len(current)} current memberships, the last one not among them"
+            if current
+            else ("it has no current membership")
+        )
+        return
+    begins: datetime | None = None
+    for item in history:
+        if item.valid_to is not None and item.valid_to < item.valid_from:
+            yield "a membership ends before it begins"
+        if begins is not None and item.valid_from != begins:
+            yield "two memberships overlap" if item.valid_from < begins else "memberships leave a gap"
+        begins = item.valid_to
+
+
+def _numbered(versions: Sequence[Task]) -> bool:
+    return [task.version for task in versions] == list(range(1, len(versions) + 1))
+
+
+def _is_last_version(task: Task, versions: Sequence[Task]) -> bool:
+    return bool(versions) and versions[-1] == replace(task, claimed_by="", claimed_at=None)
+
+
+def _answer_fits(task: Task, fact: Fact | None) -> bool:
+    """Whether the verdict and the fact of a task are such as its state has."""
+    match task.state:
+        case TaskState.OPEN | TaskState.OBSOLETE:
+            return task.verdict is None and fact is None
+        case TaskState.PROPOSED:
+            return task.verdict is not None and fact is not None and fact.second_needed and not fact.stands
+        case TaskState.DECIDED:
+            dismissed = task.verdict is Verdict.DISMISSED
+            return task.verdict is not None and dismissed == (fact is None)
+        case TaskState.WAITING:
+            return task.verdict is not None and (task.verdict is Verdict.UNDECIDED) == (fact is None)
+
+
+def _ends_fit(fact: Fact) -> bool:
+    if not (fact.left.domain and fact.left.value and fact.right.domain and fact.right.value):
+        return False
+    about_one = fact.kind in ABOUT_A_STATEMENT or fact.kind in (FactKind.DOUBTED, FactKind.ERASED)
+    if about_one:
+        return fact.left == fact.right
+    has_direction = fact.kind in RETIRING or fact.kind is FactKind.MOVED
+    return fact.left != fact.right and (has_direction or fact.left < fact.right)
+
+
+def _statement_problems(uow: UnitOfWork, fact: Fact) -> Iterator[str]:
+    if fact.statement_id is None:
+        yield "it names no statement"
+        return
+    if fact.kind is FactKind.ERASED:
+        return  # it may name what was erased
+    statement = _unless_unreadable(lambda: uow.records.statement(fact.statement_id or 0))
+    if statement is None:
+        if fact.stands and not _is_erased(uow, fact.left):
+            yield "the statement it is about is not there"
+    elif statement.statement.key[:2] != fact.left[:2]:
+        yield "the statement it is about is another identifier's"
+
+
+def _is_erased(uow: UnitOfWork, key: RecordKey) -> bool:
+    return any(f.kind is FactKind.ERASED and f.left[:2] == key[:2] for f in uow.facts.standing([key]))
