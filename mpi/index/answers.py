@@ -14,13 +14,13 @@ from mpi.identity.ins import NEVER_ANSWERED
 from mpi.identity.model import PatientIdentifier, RecordKey
 from mpi.identity.traits import Traits, normalise
 from mpi.index import golden
-from mpi.index.epochs import ChangesPerson, read_epochs
+from mpi.index.epochs import ChangesPerson, present, read_epochs
 from mpi.index.euid import native_euid, surrogate
 from mpi.index.events import Fact
-from mpi.index.graph import LinkPolicy, retired_keys
-from mpi.index.intake import BLOCK_CAP, present
+from mpi.index.graph import LinkPolicy, erased_keys, retired_keys
+from mpi.index.intake import BLOCK_CAP, named_today
 from mpi.index.parties import Directory
-from mpi.index.past import epochs_then, record_then
+from mpi.index.past import record_then
 from mpi.index.ports import Membership, StoredRecord, UnitOfWork
 from mpi.index.resolution import Guest, GuestGroup, Host, Identity, Resolution, ResolutionStatus, group_guests
 from mpi.matching.blocking import blocking_keys
@@ -157,14 +157,15 @@ class Answers:
         )
 
     def named(self, uow: UnitOfWork, key: RecordKey, *, as_of: datetime | None = None) -> StoredRecord | None:
-        """The record an identifier names now, or named at an instant: its latest epoch stated by then."""
+        """The record an identifier names now, or named at an instant; None when it was not heard of."""
+        if as_of is None:
+            return uow.records.by_key(named_today(uow, key))
         epochs = uow.records.epochs(key.domain, key.value)
-        if as_of is not None:
-            then = epochs_then(uow, key.domain, key.value, as_of, self._changes_person)
-            if then:
-                return then[-1]
-        wanted = present(epochs, key)
-        return next((record for record in epochs if record.key == wanted), None)
+        named = present(key, _standing(uow, [record.key for record in epochs], as_of))
+        record = next((record for record in epochs if record.key == named), None)
+        if record is None:
+            return None
+        return record_then(uow, record, as_of, self._changes_person) or record
 
     def _protects(
         self, uow: UnitOfWork, record: StoredRecord, as_of: datetime | None, protected_now: bool
@@ -191,14 +192,17 @@ class Answers:
         self, uow: UnitOfWork, euid: str, *, as_of: datetime | None = None
     ) -> tuple[MemberView, ...]:
         records = uow.records.by_ids(uow.memberships.members(euid, as_of=as_of))
-        facts = _standing(uow, [record.key for record in records.values()], as_of)
-        retired = retired_keys(facts)
+        keys = [record.key for record in records.values()]
+        retired = retired_keys(_standing(uow, keys, as_of))
+        gone = erased_keys(uow.facts.standing(keys))
         views = []
         for record in sorted(records.values(), key=lambda r: r.key):
             domain = self._directory.domains.get(record.key.domain)
-            if domain is not None:
-                identifier = PatientIdentifier(record.key.value, domain.authority, "PI")
-                views.append(MemberView(record, identifier, record.key in retired))
+            if domain is None or record.key in gone:
+                continue
+            then = record_then(uow, record, as_of, self._changes_person) if as_of is not None else None
+            identifier = PatientIdentifier(record.key.value, domain.authority, "PI")
+            views.append(MemberView(then or record, identifier, record.key in retired))
         return tuple(views)
 
     def enterprise_record(
@@ -213,7 +217,7 @@ class Answers:
             for member in self._members(uow, euid, as_of=as_of)
             if member.record.key.domain in visible and not self._protects(uow, member.record, as_of, True)
         )
-        if not members:
+        if not any(member.record.first_event_time is not None for member in members):
             return None
         by_id = {member.record.id: member.record for member in members}
         links = [

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from mpi.identity.model import Demographics, SourceRecord, Witness
+from mpi.identity.model import Demographics, RecordKey, SourceRecord, Witness
 from mpi.index import golden
 from mpi.index.events import ABOUT_A_STATEMENT, Fact, FactKind
 from mpi.index.ports import StoredStatement
@@ -122,6 +122,22 @@ def read_epochs(
         if decision is None or decision.kind is not FactKind.SET_ASIDE:
             epochs[number].judge(item, None if decision else changes_person)
     return tuple(epochs[number] for number in sorted(epochs))
+
+
+def present(key: RecordKey, facts: Iterable[Fact]) -> RecordKey:
+    """
+    The record an identifier names: of the first epoch that nothing has closed.
+
+    Args:
+        key: of any epoch.
+        facts: those that stand, or stood, about the epochs of the identifier.
+    """
+    closing = (FactKind.RECYCLED, FactKind.ERASED)
+    closed = {fact.left for fact in facts if fact.kind in closing}
+    named = key._replace(epoch=0)
+    while named in closed:
+        named = named._replace(epoch=named.epoch + 1)
+    return named
 
 
 def in_order(statements: Iterable[StoredStatement]) -> Iterator[StoredStatement]:

@@ -11,7 +11,7 @@ from mpi.errors import UnknownIdentifier
 from mpi.identity.model import RecordKey
 from mpi.index.epochs import Epoch, read_epochs
 from mpi.index.events import Fact, FactKind
-from mpi.index.intake import Intake, fold
+from mpi.index.intake import Intake, fold, named_today
 from mpi.index.ports import UnitOfWork
 
 
@@ -28,12 +28,10 @@ def erase(
         UnknownIdentifier: it was never heard of, or is erased already.
     """
     epochs = uow.records.epochs(key.domain, key.value)
-    if not epochs:
+    record = uow.records.by_key(named_today(uow, key))
+    if record is None:
         raise UnknownIdentifier("identifier")
-    record = epochs[-1]
     facts = uow.facts.standing([epoch.key for epoch in epochs])
-    if any(f.kind is FactKind.ERASED and f.left == record.key for f in facts):
-        raise UnknownIdentifier("identifier")
     statements = uow.records.statements(epochs[0].id)
     judged = read_epochs(statements, facts, intake.changes_person)
     of_others = {item.id for epoch in judged if epoch.number != record.key.epoch for item in epoch.all}

@@ -175,11 +175,16 @@ def effective(facts: Iterable[Fact]) -> list[Fact]:
     The facts that count among those that stand: of what one source said of a link, the last word.
 
     A source links and unlinks (A24, A37); the later event holds, and at equal times the unlink. A
-    merge or a change of identifier that comes later takes an unlink back as well.
+    merge or a change of identifier that comes later takes an unlink back as well. What was said of
+    an erased record no longer says anything.
     """
+    facts = tuple(facts)
+    gone = erased_keys(facts)
     kept: list[Fact] = []
     last_word: dict[tuple[str, RecordKey, RecordKey], Fact] = {}
     for fact in facts:
+        if fact.kind is not FactKind.ERASED and {fact.left, fact.right} & gone:
+            continue
         if fact.kind not in _LINK_WORDS:
             kept.append(fact)
             if fact.kind not in RETIRING:
@@ -372,6 +377,11 @@ def retired_keys(facts: Iterable[Fact]) -> set[RecordKey]:
     """Records whose identifier names them no longer: merged away, renamed, or of a former epoch."""
     closing = (FactKind.RECYCLED, FactKind.ERASED)
     return {fact.right for fact in facts if fact.kind in RETIRING or fact.kind in closing}
+
+
+def erased_keys(facts: Iterable[Fact]) -> set[RecordKey]:
+    """Records of which nothing is known any more."""
+    return {fact.left for fact in facts if fact.kind is FactKind.ERASED}
 
 
 def chain(facts: Iterable[Fact], left: RecordKey, right: RecordKey) -> list[Fact] | None:

@@ -12,7 +12,7 @@ from mpi.identity.model import Demographics, RecordKey, SourceRecord, Urgency
 from mpi.identity.traits import Traits, normalise
 from mpi.index import golden
 from mpi.index.derivation import NO_EFFECT, Derivation, Effect
-from mpi.index.epochs import Epoch, read_epochs
+from mpi.index.epochs import Epoch, present, read_epochs
 from mpi.index.euid import native_euid
 from mpi.index.events import (
     RETIRING,
@@ -75,7 +75,7 @@ class Intake:
         folds = [self._state_one(uow, one, message_id=message_id, at=at) for one in stated.records]
         seeds = {record_id for fold in folds for record_id in fold.seeds}
         keys = [*(one.key for one in stated.records), *stated.elsewhere]
-        for left, right in pairwise([self._present(uow, key) for key in keys] if len(keys) > 1 else ()):
+        for left, right in pairwise([named_today(uow, key) for key in keys] if len(keys) > 1 else ()):
             new = self._assert_link(
                 uow,
                 FactKind.SOURCE_LINKED,
@@ -195,8 +195,8 @@ class Intake:
     # ------------------------------------------------------------------------ assertions
 
     def _merge(self, uow: UnitOfWork, merged: IdentifiersMerged, *, message_id: int, at: datetime) -> Effect:
-        survivor = self._present(uow, RecordKey(merged.domain, merged.survivor.value))
-        subsumed = self._present(uow, RecordKey(merged.domain, merged.subsumed.value))
+        survivor = named_today(uow, RecordKey(merged.domain, merged.survivor.value))
+        subsumed = named_today(uow, RecordKey(merged.domain, merged.subsumed.value))
         if survivor == subsumed:
             raise LinkConflict("an identifier cannot be merged into itself")
         kind = FactKind.RENAMED if merged.renamed else FactKind.MERGED
@@ -256,7 +256,7 @@ class Intake:
         return found
 
     def _link(self, uow: UnitOfWork, said: IdentifiersLinked, *, message_id: int, at: datetime) -> Effect:
-        left, right = sorted((self._present(uow, said.left), self._present(uow, said.right)))
+        left, right = sorted((named_today(uow, said.left), named_today(uow, said.right)))
         if left == right:
             raise LinkConflict("an identifier cannot be linked to itself")
         kind = FactKind.SOURCE_LINKED if said.linked else FactKind.SOURCE_UNLINKED
@@ -314,7 +314,7 @@ class Intake:
         return True
 
     def _move(self, uow: UnitOfWork, moved: PatientMoved, *, message_id: int, at: datetime) -> Effect:
-        to, origin = self._present(uow, moved.to), self._present(uow, moved.origin)
+        to, origin = named_today(uow, moved.to), named_today(uow, moved.origin)
         if to == origin:
             raise LinkConflict("visits cannot move from a patient to the same one")
         self._add(uow, FactKind.MOVED, to, origin, moved, message_id=message_id, at=at)
@@ -340,21 +340,17 @@ class Intake:
     ) -> Effect:
         return self._derivation.recompute(uow, record_ids, at=at, cause=f"message/{message_id}")
 
-    @staticmethod
-    def _present(uow: UnitOfWork, key: RecordKey) -> RecordKey:
-        """The record an identifier names today: its latest epoch that was stated."""
-        return present(uow.records.epochs(key.domain, key.value), key)
-
 
 def _is_stated(record: StoredRecord | None) -> bool:
     return record is not None and record.first_event_time is not None
 
 
-def present(epochs: Sequence[StoredRecord], key: RecordKey) -> RecordKey:
-    """Of the records an identifier ever named, the one it names today; the key itself when there is none."""
-    stated = [record.key for record in epochs if record.first_event_time is not None]
-    known = stated or [record.key for record in epochs]
-    return known[-1] if known else key
+def named_today(uow: UnitOfWork, key: RecordKey) -> RecordKey:
+    """The record an identifier names today, which need not exist yet."""
+    epochs = uow.records.epochs(key.domain, key.value)
+    if len(epochs) <= 1 and all(map(_is_stated, epochs)):
+        return key._replace(epoch=0)
+    return present(key, uow.facts.standing([record.key for record in epochs]))
 
 
 def fold(record: StoredRecord, epoch: Epoch) -> StoredRecord:
