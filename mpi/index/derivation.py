@@ -16,7 +16,7 @@ from mpi.index.graph import Edge, LinkPolicy, Node, retired_keys
 from mpi.index.parties import Consumer
 from mpi.index.ports import StoredRecord, UnitOfWork
 from mpi.index.questions import Situation, oversized_block_task, wanted_tasks
-from mpi.index.review import LIVE_STATES, TaskKey, TaskState, Topic, WantedTask, priority
+from mpi.index.review import LIVE_STATES, Task, TaskKey, TaskState, Topic, WantedTask, priority
 from mpi.matching.decision import Decision
 from mpi.matching.model import MatchModel
 from mpi.matching.online import score
@@ -106,7 +106,7 @@ class Derivation:
         *,
         at: datetime,
         cause: str,
-        oversized: Collection[int] = (),
+        compared: Mapping[int, bool] | None = None,
         loaded: Mapping[int, StoredRecord] | None = None,
     ) -> Effect:
         """
@@ -114,7 +114,7 @@ class Derivation:
 
         Args:
             cause: what makes it necessary, by this index's own names: `message/9`, `fact/3`.
-            oversized: records whose candidates could not all be compared.
+            compared: records just compared with their candidates, and whether that left some out.
             loaded: records already read in this unit of work, as they stand.
         """
         view = self.component(uow, seeds, loaded=loaded)
@@ -130,10 +130,16 @@ class Derivation:
                 uow.memberships.move(record_id, euid, at=at, cause=cause, model_version=self._model.version)
                 moved |= {euid, before.get(record_id, euid)}
         wanted = wanted_tasks(situation)
-        for record_id in oversized:
+        compared = compared or {}
+        for record_id in (one for one, left_some_out in compared.items() if left_some_out):
             task = oversized_block_task(record_id)
             wanted[task.key] = task
-        opened = self._sync_tasks(uow, view.inside, wanted, situation.nodes, at=at)
+        existing = {
+            task.key: task
+            for task in uow.reviews.touching(view.inside)
+            if task.key.topic is not Topic.BLOCK or task.key.left_id in compared
+        }
+        opened = self._sync_tasks(uow, existing, wanted, situation.nodes, at=at)
         self._notify(uow, view, moved, at=at)
         linked = frozenset(i for members in situation.derived.sets if len(members) > 1 for i in members)
         return Effect(tuple(sorted(view.inside)), tuple(sorted(moved)), linked, tasks_opened=opened)
@@ -218,7 +224,7 @@ class Derivation:
     def _sync_tasks(
         self,
         uow: UnitOfWork,
-        inside: Collection[int],
+        existing: Mapping[TaskKey, Task],
         wanted: Mapping[TaskKey, WantedTask],
         nodes: Mapping[int, Node],
         *,
@@ -226,7 +232,6 @@ class Derivation:
     ) -> int:
         """Open what is newly asked, promote and close the rest, touch nothing else. Returns how many opened."""
         opened = 0
-        existing = {task.key: task for task in uow.reviews.touching(inside)}
         for key, asked in sorted(wanted.items()):
             task = existing.get(key)
             if task is None:
@@ -264,8 +269,8 @@ class Derivation:
                 uow.reviews.change(now, at=at)
                 opened += asks_again
         for key, task in existing.items():
-            keep = key.topic is Topic.BLOCK or task.state is TaskState.PROPOSED
-            if task.state in LIVE_STATES and key not in wanted and not keep:
+            proposed = task.state is TaskState.PROPOSED
+            if task.state in LIVE_STATES and key not in wanted and not proposed:
                 done = replace(task, state=TaskState.OBSOLETE, verdict=None, reviewer="", fact_id=None)
                 uow.reviews.change(done, at=at)
         return opened

@@ -77,7 +77,8 @@ class LinkPolicy:
     Args:
         same_domain: `link` joins two active records of a domain above `same_domain_bits`; `review` and
             `forbid` never do, the first with a question to a person.
-        max_set_size: records in one set before a further link needs a person.
+        max_set_size: records in one set before a further link needs a person. What people and
+            sources hold together counts once.
         ambiguity_margin_bits: a record that fits two sets with less than this between them joins neither.
         bridge_bits: two sets of several records are not joined by a single link weaker than this.
     """
@@ -157,7 +158,7 @@ def partition(
         sets = _Sets(by_id)
         refusals = rules.apply_facts(sets)
         asserted = {record_id: sets.of(record_id) for record_id in by_id}
-        refusals += rules.apply_links(sets, ambiguous)
+        refusals += rules.apply_links(sets, asserted, ambiguous)
         found = rules.ambiguous_records(sets, asserted, refusals)
         if not found - ambiguous:
             break
@@ -294,15 +295,22 @@ class _Rules:
                 refusals.append(Refusal(pair[0], pair[1], f"{reason}:{fact.kind}", None, by_fact=True))
         return refusals
 
-    def apply_links(self, sets: _Sets, ambiguous: Collection[int]) -> list[Refusal]:
-        """Join by weight, strongest first."""
+    def apply_links(
+        self, sets: _Sets, asserted: Mapping[int, frozenset[int]], ambiguous: Collection[int]
+    ) -> list[Refusal]:
+        """
+        Join by weight, strongest first.
+
+        Args:
+            asserted: by record, what people and sources hold together; the size of a set counts it once.
+        """
         refusals = []
         for edge in self._links:
             left, right = sets.of(edge.left_id), sets.of(edge.right_id)
             if left == right:
                 continue
             reason = self._objection_to_link(edge.left_id, edge.right_id, ambiguous)
-            reason = reason or self._objection_to_union(left, right)
+            reason = reason or self._objection_to_union(left, right, asserted)
             if reason is None:
                 sets.union(left, right)
             else:
@@ -319,11 +327,13 @@ class _Rules:
             return "ambiguous"
         return None
 
-    def _objection_to_union(self, left: frozenset[int], right: frozenset[int]) -> str | None:
+    def _objection_to_union(
+        self, left: frozenset[int], right: frozenset[int], asserted: Mapping[int, frozenset[int]]
+    ) -> str | None:
         hard = hard_objection(left, right, self._by_id, self._apart)
         if hard is not None:
             return hard
-        if len(left) + len(right) > self._policy.max_set_size:
+        if len({asserted[record_id] for record_id in left | right}) > self._policy.max_set_size:
             return "set_too_large"
         across = [(min(a, b), max(a, b)) for a in left for b in right]
         if any(b in self._unlinked.get(a, ()) for a, b in across):

@@ -95,7 +95,7 @@ class Intake:
             seeds,
             at=at,
             cause=f"message/{message_id}",
-            oversized=[record_id for fold in folds for record_id in fold.oversized],
+            compared={record_id: some for fold in folds for record_id, some in fold.compared.items()},
             loaded=loaded,
         )
         return replace(effect, records=tuple(fold.record_id for fold in folds))
@@ -170,8 +170,8 @@ class Intake:
         found = uow.records.candidates(keys, excluding=record.id, block_cap=BLOCK_CAP)
         uow.edges.replace(record.id, self.edges_to(record, found.records))
         loaded = {record.id: record, **{other.id: other for other in found.records}}
-        oversized = (record.id,) if found.oversized_blocks else ()
-        return Folded(record.id, frozenset(before | {record.id}), loaded, oversized)
+        compared = {record.id: found.oversized_blocks > 0}
+        return Folded(record.id, frozenset(before | {record.id}), loaded, compared)
 
     def edges_to(self, record: StoredRecord, others: Sequence[StoredRecord]) -> list[Edge]:
         """The scored pairs of a record worth keeping."""
@@ -392,13 +392,13 @@ class Folded:
         record_id: the one it names now.
         seeds: records whose sets may change.
         loaded: records read on the way, as they stand.
-        oversized: records with a blocking key too common to open.
+        compared: records compared with their candidates, and whether a block was too common to open.
     """
 
     record_id: int
     seeds: frozenset[int]
     loaded: Mapping[int, StoredRecord] = field(default_factory=dict)
-    oversized: tuple[int, ...] = ()
+    compared: Mapping[int, bool] = field(default_factory=dict)
 
     def followed_by(self, later: "Folded") -> "Folded":
         """This and the next epoch of the same identifier."""
@@ -407,5 +407,5 @@ class Folded:
             later.record_id if stated else self.record_id,
             self.seeds | later.seeds,
             {},  # what the earlier one loaded, the later one may have changed since
-            self.oversized + later.oversized,
+            {**self.compared, **later.compared},
         )

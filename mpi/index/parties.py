@@ -4,12 +4,35 @@ Who may feed and who may ask: patient identity sources, consumers, and the domai
 Built once from the configuration; nothing here changes while the service runs.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mpi.errors import NotPermitted, SettingsError
 from mpi.identity.domains import Domain, Domains
 from mpi.identity.model import AssigningAuthority
+
+_FINGERPRINT = re.compile(r"(?:[0-9a-f]{2}:?){31}[0-9a-f]{2}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """
+    What the certificate of a connected peer says of it; both empty when it showed none.
+
+    Args:
+        fingerprint: SHA-256 of the certificate, in lower-case hexadecimal.
+    """
+
+    common_name: str = ""
+    fingerprint: str = ""
+
+    def is_one_of(self, configured: str) -> bool:
+        """Whether a configured common name or SHA-256 fingerprint (with or without colons) names it."""
+        text = configured.strip().lower()
+        if _FINGERPRINT.fullmatch(text):
+            return text.replace(":", "") == self.fingerprint
+        return bool(configured) and configured == self.common_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +45,8 @@ class PatientIdentitySource:
         may_link: keys of the domains whose identifiers it may link with its own (A24, A37, PID-3).
         default_charset: used when MSH-18 is blank, an HL7 table 0211 name.
         aet: DICOM application entity title; empty for HL7 sources.
+        certificate: common name or SHA-256 fingerprint of the one certificate that may send as this
+            source; empty when any trusted one may.
     """
 
     name: str
@@ -31,17 +56,24 @@ class PatientIdentitySource:
     aet: str = ""
     default_charset: str = "8859/1"
     may_link: tuple[str, ...] = ()
+    certificate: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """Who may query over MLLP, what it may see, and where it is told of changes."""
+    """
+    Who may query over MLLP, what it may see, and where it is told of changes.
+
+    Args:
+        certificate: as that of a source.
+    """
 
     name: str
     application: str
     facility: str
     domains: frozenset[str]
     mllp: str = ""
+    certificate: str = ""
 
 
 class Directory:
@@ -108,6 +140,29 @@ class Directory:
             return self._consumer_by_sender[(application, facility)]
         except KeyError:
             raise NotPermitted("this application and facility may not query") from None
+
+    def proves(self, certificate: ClientCertificate, party: PatientIdentitySource | Consumer | None) -> bool:
+        """
+        Whether a peer with this certificate may speak as a source or consumer.
+
+        A party that names a certificate speaks with no other, and a certificate that a party names
+        speaks for no one else.
+        """
+        if party is not None and party.certificate:
+            return certificate.is_one_of(party.certificate)
+        return not any(certificate.is_one_of(other.certificate) for other in self._bound())
+
+    def source_proved_by(self, certificate: ClientCertificate) -> PatientIdentitySource | None:
+        """The source that names this certificate, the first if several do."""
+        return next((one for one in self.sources if certificate.is_one_of(one.certificate)), None)
+
+    def has_a_place_for(self, certificate: ClientCertificate) -> bool:
+        """Whether anybody could speak with this certificate: one is named, or somebody names none."""
+        speaking = [one for one in (*self.sources, *self.consumers) if one.application]
+        return any(not one.certificate or certificate.is_one_of(one.certificate) for one in speaking)
+
+    def _bound(self) -> list[PatientIdentitySource | Consumer]:
+        return [one for one in (*self.sources, *self.consumers) if one.certificate]
 
     def fed_by(self, source: PatientIdentitySource, domain: Domain) -> bool:
         """Whether the source may state identities for the domain."""

@@ -398,25 +398,41 @@ class _Verifier:
     # ---------------------------------------------------------------------------- messages
 
     def _messages(self) -> None:
-        """Each message of the journal."""
-        with self._store.read() as uow:
-            total = _unless_unreadable(lambda: sum(sum(c.values()) for c in uow.inbox.counts().values())) or 0
-        last = 0
-        while True:
+        def look(uow: UnitOfWork, page: Sequence[StoredMessage]) -> Iterator[Difference]:
+            for message in page:
+                if message.state is MessageState.APPLIED:
+                    self._applied.add(message.id)
+                yield from self._message(uow, message)
+
+        self._paged("messages", lambda uow: uow.inbox, lambda inbox, **which: inbox.page(**which), look)
+
+    def _paged(
+        self,
+        what: str,
+        rows_of: Callable[[UnitOfWork], Any],
+        page_of: Callable[..., Sequence[Any]],
+        look: Callable[[UnitOfWork, Sequence[Any]], Iterable[Difference]],
+    ) -> None:
+        """
+        Read all rows of a kind, page by page, and name those that cannot be read.
+
+        A row that is in no state there is may be left out of its page: so every id is asked for.
+        """
+        last, more = 0, True
+        while more:
             with self._store.read() as uow:
-                page, bad = _page(
-                    lambda after, limit: uow.inbox.page(after=after, limit=limit), uow.inbox.get, last
-                )
-                for message in page:
-                    self._tell(self._message(uow, message))
-                    if message.state is MessageState.APPLIED:
-                        self._applied.add(message.id)
-            self._tell(Difference(Check.READABLE, f"message/{id_}", "it cannot be read") for id_ in bad)
-            if not page and not bad:
-                return
-            last = max([*(message.id for message in page), *bad])
-            self._read["messages"] += len(page) + len(bad)
-            self._on_progress("messages", min(self._read["messages"], total), total)
+                rows = rows_of(uow)
+                page = _page(lambda limit: page_of(rows, after=last, limit=limit))  # noqa: B023
+                ids = [row.id for row in page]
+                end = max(ids, default=last + 1)
+                gaps = sorted(set(range(last + 1, end + 1)) - set(ids))
+                bad = [id_ for id_ in gaps if _is_unreadable(lambda: rows.get(id_))]  # noqa: B023
+                self._tell(look(uow, page))
+            name = what.removesuffix("s")
+            self._tell(Difference(Check.READABLE, f"{name}/{id_}", "it cannot be read") for id_ in bad)
+            last, more = end, bool(page or bad)
+            self._read[what] += len(page) + len(bad)
+            self._on_progress(what, self._read[what], self._read[what])
 
     @staticmethod
     def _message(uow: UnitOfWork, message: StoredMessage) -> Iterator[Difference]:
@@ -447,20 +463,27 @@ class _Verifier:
         done = bytearray(ids[-1] + 1 if ids else 0)
         for start in range(0, len(ids), RECORDS_PER_SNAPSHOT):
             chunk = ids[start : start + RECORDS_PER_SNAPSHOT]
-            try:
-                self._tell(self._chunk(chunk, done))
-            except _UNREADABLE:
-                for record_id in chunk:
-                    try:
-                        self._tell(self._chunk([record_id], done))
-                    except _UNREADABLE:
-                        problem = "it cannot be read, or what it is related to cannot"
-                        self._tell([Difference(Check.READABLE, f"record/{record_id}", problem)])
+            self._each(chunk, self._alone, "it cannot be read")
+            todo = [record_id for record_id in chunk if not done[record_id]]
+            self._each(todo, lambda some: self._together(some, done), "what it is related to cannot be read")
             self._read["records"] += len(chunk)
             self._on_progress("records", self._read["records"], len(ids))
 
-    def _chunk(self, ids: Sequence[int], done: bytearray) -> list[Difference]:
-        """Some records, in one snapshot. A list: when a row cannot be read, nothing is told twice."""
+    def _each(
+        self, ids: Sequence[int], look: Callable[[Sequence[int]], list[Difference]], problem: str
+    ) -> None:
+        """Look at records at once, or at one after another when there is one that cannot be read."""
+        try:
+            self._tell(look(ids))
+        except _UNREADABLE:
+            if len(ids) == 1:
+                self._tell([Difference(Check.READABLE, f"record/{ids[0]}", problem)])
+                return
+            for record_id in ids:
+                self._each([record_id], look, problem)
+
+    def _alone(self, ids: Sequence[int]) -> list[Difference]:
+        """Records, their statements, keys, edges and memberships. A list: nothing is told twice."""
         self._chunk_read.clear()
         self._chunk_messages.clear()
         with self._store.read() as uow:
@@ -472,15 +495,19 @@ class _Verifier:
                 *self._edges(uow, records),
                 *self._memberships(uow, records),
             ]
-            todo = [record_id for record_id in records if not done[record_id]]
-            view = self._registry.derivation.component(uow, todo)
-            found += self._component(uow, view)
-        for record_id in view.inside:
-            if record_id < len(done):
-                done[record_id] = 1
         self._read += self._chunk_read
         for message_id in self._chunk_messages:
             self._statements_of.add(message_id)
+        return found
+
+    def _together(self, ids: Sequence[int], done: bytearray) -> list[Difference]:
+        """The sets and questions of the components that records are in."""
+        with self._store.read() as uow:
+            view = self._registry.derivation.component(uow, uow.records.by_ids(ids))
+            found = list(self._component(uow, view))
+        for record_id in view.inside:
+            if record_id < len(done):  # the others came since
+                done[record_id] = 1
         return found
 
     def _identifiers(self, uow: UnitOfWork, records: Mapping[int, StoredRecord]) -> Iterator[Difference]:
@@ -632,23 +659,13 @@ class _Verifier:
 
     def _tasks(self) -> None:
         """Each task by itself: its life cycle, its versions, and what it names."""
-        with self._store.read() as uow:
-            total = _unless_unreadable(lambda: sum(uow.reviews.counts().values())) or 0
-        last = 0
-        while True:
-            with self._store.read() as uow:
-                page, bad = _page(
-                    lambda after, limit: uow.reviews.page(states=list(TaskState), after=after, limit=limit),
-                    uow.reviews.get,
-                    last,
-                )
-                self._tell(self._task_page(uow, page))
-            self._tell(Difference(Check.READABLE, f"task/{id_}", "it cannot be read") for id_ in bad)
-            if not page and not bad:
-                return
-            last = max([*(task.id for task in page), *bad])
-            self._read["tasks"] += len(page) + len(bad)
-            self._on_progress("tasks", min(self._read["tasks"], total), total)
+        states = list(TaskState)
+        self._paged(
+            "tasks",
+            lambda uow: uow.reviews,
+            lambda reviews, **which: reviews.page(states=states, **which),
+            self._task_page,
+        )
 
     def _task_page(self, uow: UnitOfWork, page: Sequence[Task]) -> Iterator[Difference]:
         ends = {i for task in page for i in (task.key.left_id, task.key.right_id)}
@@ -675,23 +692,13 @@ class _Verifier:
     # ------------------------------------------------------------------------------- facts
 
     def _facts(self) -> None:
-        last = 0
-        while True:
-            with self._store.read() as uow:
-                page, bad = _page(
-                    lambda after, limit: uow.facts.page(after=after, limit=limit), uow.facts.get, last
-                )
-                for fact in page:
-                    self._facts_told.discard(fact.id)
-                    problems = self._fact_problems(uow, fact)
-                    self._tell(Difference(Check.FACT, f"fact/{fact.id}", problem) for problem in problems)
-            self._facts_told.difference_update(bad)
-            self._tell(Difference(Check.READABLE, f"fact/{id_}", "it cannot be read") for id_ in bad)
-            if not page and not bad:
-                break
-            last = max([*(fact.id for fact in page), *bad])
-            self._read["facts"] += len(page) + len(bad)
-            self._on_progress("facts", self._read["facts"], self._read["facts"])
+        def look(uow: UnitOfWork, page: Sequence[Fact]) -> Iterator[Difference]:
+            for fact in page:
+                self._facts_told.discard(fact.id)
+                for problem in self._fact_problems(uow, fact):
+                    yield Difference(Check.FACT, f"fact/{fact.id}", problem)
+
+        self._paged("facts", lambda uow: uow.facts, lambda facts, **which: facts.page(**which), look)
         self._tell(
             Difference(Check.FACT, f"fact/{fact_id}", "the audit trail tells of it, and it is not there")
             for fact_id in sorted(self._facts_told)
@@ -732,28 +739,23 @@ class _Verifier:
 # ------------------------------------------------------------------------------------- the parts
 
 
-def _page(
-    read: Callable[[int, int], Sequence[Any]], get: Callable[[int], object], after: int
-) -> tuple[Sequence[Any], list[int]]:
-    """
-    The rows that follow, up to one that cannot be read.
-
-    Returns:
-        The rows, or else the id of the row that comes next and cannot be read; neither at the end.
-    """
+def _page(read: Callable[[int], Sequence[Any]]) -> Sequence[Any]:
+    """The rows that follow, as many as can be read; none at the end, or ahead of one that cannot be read."""
     limit = _ROWS_PER_PAGE
     while limit:
         try:
-            return read(after, limit), []
+            return read(limit)
         except _UNREADABLE:
             limit //= 2
-    id_ = after + 1
-    while True:
-        try:
-            get(id_)  # None: no such row
-        except _UNREADABLE:
-            return [], [id_]
-        id_ += 1
+    return ()
+
+
+def _is_unreadable(read: Callable[[], object]) -> bool:
+    try:
+        read()
+    except _UNREADABLE:
+        return True
+    return False
 
 
 def _unless_unreadable(read: Callable[[], Any]) -> Any:
