@@ -1,5 +1,6 @@
 """What a person may type, set or meet is documented, and what is documented exists."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -8,8 +9,17 @@ from pydantic import BaseModel
 
 from mpi import errors
 from mpi.cli import app, audit_app, inbox_app, key_app, queue_app
+from mpi.index import graph, questions
+from mpi.index.events import FactKind
+from mpi.index.relinking import SurpriseKind
+from mpi.index.review import TaskKind, TaskState, Verdict
+from mpi.index.timeline import What
+from mpi.matching import continuity
+from mpi.matching.comparisons import POSITION
+from mpi.matching.guards import GUARDS
 from mpi.model_commands import model_app
 from mpi.settings import Settings
+from tests.diagrams import DOCUMENT, with_diagrams
 
 ROOT = Path(__file__).parents[1]
 
@@ -89,6 +99,42 @@ def test_glossary_terms_are_those_of_the_code():
 
     missing = [term for term in terms for word in term.split(",")[:1] if word.strip().lower() not in code]
     assert not missing
+
+
+def reasons():
+    """The words that a refusal, a question or a held statement gives as its reason, as the code writes them."""
+    source = "".join(map(inspect.getsource, (graph, questions, continuity)))
+    given = re.findall(r'(?:return|reason =|else|reason, reason =|[\w)],) f?"([a-z_]+)[":]', source)
+    guards = {guard.name for guard in GUARDS}
+    return ({*given} | guards | graph._TELLS_APART | questions._SILENT) - POSITION.keys()
+
+
+@pytest.mark.parametrize("kinds", [TaskKind, TaskState, Verdict, FactKind, What, SurpriseKind, reasons()])
+def test_every_word_of_an_answer_is_explained(kinds):
+    text = DOCUMENT.read_text(encoding="utf-8")
+    explained = set(re.findall(r"`([\w]+)", text)) | set(re.findall(r"--> (\w+)", text))
+
+    assert {str(kind) for kind in kinds} <= explained
+
+
+def test_the_diagrams_are_those_of_the_code():
+    text = DOCUMENT.read_text(encoding="utf-8")
+
+    assert with_diagrams(text) == text, "run: python -m tests.diagrams"
+
+
+def test_invariants_are_held_by_the_tests_named_beside_them():
+    rows = re.findall(
+        r"^\| (I\d[^|]*)\|[^|]*\| `([^`]+)`: (.*) \|$", DOCUMENT.read_text(encoding="utf-8"), re.M
+    )
+
+    assert len(rows) > 15
+    for invariants, path, names in rows:
+        source = (ROOT / path).read_text(encoding="utf-8")
+        for invariant in re.findall(r"I\d+", invariants):
+            assert re.search(rf"\[[^\]]*\b{invariant}\b", source), f"{path}: {invariant}"
+        for name in re.findall(r"`(\w+)`", names):
+            assert f"def {name}(" in source, f"{path}: {name}"
 
 
 def test_both_commands_stand_in_the_readme():
