@@ -297,8 +297,10 @@ class MemoryRecords(_Repository):
         return data.records.get(data.native_euids.get(euid, 0))
 
     def epochs(self, domain: str, value: str) -> list[StoredRecord]:
-        named = [r for r in self._uow.data.records.values() if r.key[:2] == (domain, value)]
-        return sorted(named, key=lambda record: record.key.epoch)
+        found = []
+        while (record := self.by_key(RecordKey(domain, value, len(found)))) is not None:
+            found.append(record)
+        return found
 
     def all_ids(self) -> list[int]:
         return list(self._uow.data.records)

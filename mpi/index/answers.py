@@ -220,11 +220,12 @@ class Answers:
         if not any(member.record.first_event_time is not None for member in members):
             return None
         by_id = {member.record.id: member.record for member in members}
-        links = [
-            LinkView(by_id[e.left_id].key, by_id[e.right_id].key, e.score, None)
-            for e in uow.edges.touching(by_id)
-            if e.left_id in by_id and e.right_id in by_id
-        ]
+        links = []
+        for edge in uow.edges.touching(by_id):
+            if edge.left_id in by_id and edge.right_id in by_id:
+                left, right = by_id[edge.left_id], by_id[edge.right_id]
+                scored = edge.score if as_of is None else score(self._model, left.traits, right.traits)
+                links.append(LinkView(left.key, right.key, scored, None))
         keys = {record.key for record in by_id.values()}
         links += [
             LinkView(fact.left, fact.right, None, fact)

@@ -105,7 +105,7 @@ class Decisions:
                 state=target,
                 verdict=verdict,
                 reviewer=actor.removeprefix("user:"),
-                fact_id=facts[0].id if facts else None,
+                fact_id=next((f.id for f in facts if f.recorded_at == at), facts[0].id) if facts else None,
             ),
             at=at,
         )
@@ -320,6 +320,9 @@ class Decisions:
     def _act(
         self, uow: UnitOfWork, drafts: Sequence[Fact], *, actor: str, reason: str, at: datetime
     ) -> list[Fact]:
+        proposed = [_proposed_alike(uow, draft, actor) for draft in drafts]
+        if proposed[0] is not None and None not in proposed:
+            return self.confirm(uow, proposed[0], actor=actor, at=at)
         facts = self._add(uow, drafts, actor=actor, reason=reason, at=at)
         if all(fact.stands for fact in facts):
             self._apply(uow, facts, at=at)
@@ -471,15 +474,20 @@ def _about_statement(kind: FactKind, key: RecordKey, statement_id: int) -> Fact:
 
 def _standing_alike(uow: UnitOfWork, draft: Fact) -> Fact | None:
     """A standing fact that already says it."""
-    for fact in uow.facts.standing((draft.left,)):
-        if (fact.kind, fact.left, fact.right, fact.statement_id) == (
-            draft.kind,
-            draft.left,
-            draft.right,
-            draft.statement_id,
-        ):
+    return next((f for f in uow.facts.standing((draft.left,)) if _says(f) == _says(draft)), None)
+
+
+def _proposed_alike(uow: UnitOfWork, draft: Fact, actor: str) -> Fact | None:
+    """A fact that says it, proposed by somebody else and waiting for a second person."""
+    for fact in uow.facts.ever((draft.left,)):
+        waits = fact.second_needed and fact.confirmed_at is None and fact.withdrawn_at is None
+        if waits and fact.actor != actor and _says(fact) == _says(draft):
             return fact
     return None
+
+
+def _says(fact: Fact) -> tuple[FactKind, RecordKey, RecordKey, int | None]:
+    return fact.kind, fact.left, fact.right, fact.statement_id
 
 
 def _known(uow: UnitOfWork, keys: Collection[RecordKey]) -> list[StoredRecord]:
@@ -487,10 +495,10 @@ def _known(uow: UnitOfWork, keys: Collection[RecordKey]) -> list[StoredRecord]:
     The records of some keys.
 
     Raises:
-        UnknownIdentifier: one of them was never heard of.
+        UnknownIdentifier: one of them was never heard of, or is erased.
     """
     records = uow.records.by_keys(keys)
-    if len(records) < len(set(keys)):
+    if len(records) < len(set(keys)) or graph.erased_keys(uow.facts.standing(keys)) & set(keys):
         raise UnknownIdentifier("record", "unknown identifier")
     return list(records.values())
 

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from mpi.identity.model import RecordKey, Urgency
 from mpi.index import graph
-from mpi.index.events import Fact, FactKind
+from mpi.index.events import OF_ONE_RECORD, Fact, FactKind
 from mpi.index.graph import Edge, LinkPolicy, Node, retired_keys
 from mpi.index.parties import Consumer
 from mpi.index.ports import StoredRecord, UnitOfWork
@@ -72,6 +72,7 @@ def nodes_of(records: Iterable[StoredRecord], facts: Iterable[Fact]) -> dict[int
             record.key in retired,
             record.key in doubted,
             record.held_since,
+            record.held_reason,
             record.urgency,
         )
         for record in records
@@ -213,6 +214,8 @@ class Derivation:
             r.key for r in records.values()
         }
         records.update({record.id: record for record in uow.records.by_keys(far).values()})
+        around = [record.key for record in records.values() if record.id not in inside]
+        facts.update((f.id, f) for f in uow.facts.standing(around) if f.kind in OF_ONE_RECORD)
         return Component(inside, records, tuple(edges.values()), tuple(facts.values()))
 
     def _contradicts(self, records: Mapping[int, StoredRecord]) -> Callable[[int, int], bool]:
@@ -244,8 +247,8 @@ class Derivation:
                 question.reason,
                 dict(question.fingerprint),
             )
-            if task.state is TaskState.DECIDED and same:
-                continue  # dismissed: what was looked at has not changed
+            if task.state is TaskState.DECIDED and same and key.topic is not Topic.OVERLAY:
+                continue  # what was looked at has not changed; a statement still held is another one
             asks_again = task.state not in LIVE_STATES
             if (
                 asks_again

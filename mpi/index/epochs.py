@@ -41,6 +41,7 @@ class Epoch:
         held: those that look like another person's and that nobody has decided about, nor the
             source itself by stating the right person again.
         corrected: held ones that their source has put right since.
+        set_aside: those a person took the effect from.
         begins: what is dated before it is of an earlier epoch, whenever it came in.
         known: what the identifier stands for after the statements judged so far.
     """
@@ -49,6 +50,7 @@ class Epoch:
     accepted: list[StoredStatement] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
     corrected: list[Held] = field(default_factory=list)
+    set_aside: list[StoredStatement] = field(default_factory=list)
     begins: datetime = _EARLIEST
     known: Demographics = field(default_factory=Demographics)
 
@@ -81,12 +83,13 @@ class Epoch:
     @property
     def all(self) -> list[StoredStatement]:
         """Every statement of the epoch, whatever became of it."""
-        return [*self.accepted, *(item.statement for item in (*self.held, *self.corrected))]
+        looked_wrong = (item.statement for item in (*self.held, *self.corrected))
+        return [*self.accepted, *looked_wrong, *self.set_aside]
 
     @property
-    def held_since(self) -> datetime | None:
-        """The event time of the earliest held statement."""
-        return min((item.statement.statement.event_time for item in self.held), default=None)
+    def first_held(self) -> Held | None:
+        """The held statement of the earliest event."""
+        return min(self.held, key=lambda item: item.statement.statement.event_time, default=None)
 
 
 def read_epochs(
@@ -119,7 +122,9 @@ def read_epochs(
             epochs.setdefault(number, Epoch(number, begins=time))
         else:
             number = max(n for n, one in epochs.items() if n == floor or (n > floor and one.begins <= time))
-        if decision is None or decision.kind is not FactKind.SET_ASIDE:
+        if decision is not None and decision.kind is FactKind.SET_ASIDE:
+            epochs[number].set_aside.append(item)
+        else:
             epochs[number].judge(item, None if decision else changes_person)
     return tuple(epochs[number] for number in sorted(epochs))
 

@@ -190,6 +190,8 @@ NEGATIVE = frozenset({FactKind.DIFFERENT, FactKind.HOMONYMS})
 RETIRING = frozenset({FactKind.MERGED, FactKind.RENAMED})
 """The right identifier is no longer in use."""
 ABOUT_A_STATEMENT = frozenset({FactKind.CONTINUED, FactKind.SET_ASIDE, FactKind.RECYCLED})
+OF_ONE_RECORD = frozenset({FactKind.DOUBTED, FactKind.RECYCLED, FactKind.ERASED})
+"""They say what a record is, whoever looks at it."""
 BY_SOURCES = frozenset(
     {FactKind.MERGED, FactKind.RENAMED, FactKind.SOURCE_LINKED, FactKind.SOURCE_UNLINKED, FactKind.MOVED}
 )

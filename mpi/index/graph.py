@@ -56,6 +56,7 @@ class Node:
     retired: bool = False
     doubted: bool = False
     held_since: datetime | None = None
+    held_reason: str = ""
     urgency: Urgency = Urgency.NONE
 
     @property

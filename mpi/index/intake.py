@@ -151,11 +151,7 @@ class Intake:
         uow.records.save_current(record, blocking_keys=keys)
         stated_alike = (record.first_event_time is None) == (before.first_event_time is None)
         if record.traits == before.traits and stated_alike:
-            moves = (record.first_event_time, record.held_since, record.urgency) != (
-                before.first_event_time,
-                before.held_since,
-                before.urgency,
-            )
+            moves = replace(record, demographics=before.demographics) != before
             return Folded(record.id, frozenset({record.id} if moves else ()), {record.id: record})
         return self.compare(uow, record, keys)
 
@@ -211,7 +207,7 @@ class Intake:
                 return replace(self._recompute(uow, ids, message_id=message_id, at=at), records=tuple(ids))
             if _is_stated(records.get(survivor)):
                 if not _is_stated(records.get(subsumed)):
-                    return replace(NO_EFFECT, records=(records[survivor].id,) * 2)
+                    return NO_EFFECT
                 raise LinkConflict("the new identifier belongs to another patient")
             if any(f.stands and f.kind in RETIRING and f.right == survivor for f in about):
                 raise LinkConflict("the new identifier was itself retired")
@@ -355,6 +351,12 @@ def named_today(uow: UnitOfWork, key: RecordKey) -> RecordKey:
 
 def fold(record: StoredRecord, epoch: Epoch) -> StoredRecord:
     """A record as the accepted statements of an epoch make it."""
+    first = epoch.first_held
+    record = replace(
+        record,
+        held_since=first.statement.statement.event_time if first else None,
+        held_reason=first.reason if first else "",
+    )
     if not epoch.accepted:
         return replace(
             record,
@@ -362,7 +364,6 @@ def fold(record: StoredRecord, epoch: Epoch) -> StoredRecord:
             demographics=Demographics(),
             traits=Traits(),
             urgency=Urgency.NONE,
-            held_since=epoch.held_since,
         )
     folded = golden.current([(item.id, item.statement) for item in epoch.accepted])
     latest = max(epoch.accepted, key=lambda item: (item.statement.event_time, item.statement.source, item.id))
@@ -372,7 +373,6 @@ def fold(record: StoredRecord, epoch: Epoch) -> StoredRecord:
         demographics=folded.demographics,
         traits=normalise(folded.demographics),
         urgency=latest.statement.urgency,
-        held_since=epoch.held_since,
     )
 
 

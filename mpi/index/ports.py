@@ -49,6 +49,7 @@ class StoredRecord:
             an identifier before anything else does).
         urgency: of its latest statement.
         held_since: the event time of the first statement the overlay firewall holds; None when none is held.
+        held_reason: why it holds it.
     """
 
     id: int
@@ -59,6 +60,7 @@ class StoredRecord:
     traits: Traits
     urgency: Urgency = Urgency.NONE
     held_since: datetime | None = None
+    held_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from mpi.identity.model import RecordKey
 from mpi.index.events import NEGATIVE, Fact, FactKind
 from mpi.index.graph import Edge, Node, Partition
-from mpi.index.review import TOPIC, TaskKey, TaskKind, WantedTask, changes
+from mpi.index.review import GRAVITY, TOPIC, TaskKey, TaskKind, WantedTask, changes
 from mpi.matching.guards import ALERTING
 from mpi.matching.model import Evidence
 
@@ -67,7 +67,7 @@ def wanted_tasks(situation: Situation) -> dict[TaskKey, WantedTask]:
     Everything a person should be asked.
 
     Returns:
-        One task for each pair of sets that may be one person (its strongest edge), for each
+        One task for each pair of sets that may be one person (its gravest, then strongest edge), for each
         same-domain pair in a set, for each refused assertion, for each assertion of a source whose
         two records contradict each other, for each identifier with a held statement, and for each
         hint of a wrong patient. Nothing for sets somebody declared different, while what they
@@ -110,28 +110,20 @@ def _links(situation: Situation) -> Iterator[WantedTask]:
     }
     edge_of = {(edge.left_id, edge.right_id): edge for edge in situation.edges}
     decided, reopened = _decided(situation, edge_of)
-    strongest: dict[frozenset[str], Edge] = {}
+    gravest: dict[frozenset[str], WantedTask] = {}
     for edge in sorted(
         situation.edges,
         key=lambda e: (-e.score.weight_bits, *sorted((nodes[e.left_id].key, nodes[e.right_id].key))),
     ):
         sets = frozenset((euid_of[edge.left_id], euid_of[edge.right_id]))
-        if len(sets) == 2 and sets not in decided and sets not in reopened:
-            strongest.setdefault(sets, edge)
-    for edge in strongest.values():
-        pair = edge.left_id, edge.right_id
-        reason = refused.get(pair)
-        if reason in _SILENT or any(nodes[record_id].doubted for record_id in pair):
+        reason = refused.get((edge.left_id, edge.right_id))
+        doubted = nodes[edge.left_id].doubted or nodes[edge.right_id].doubted
+        if len(sets) < 2 or sets in decided or sets in reopened or doubted or reason in _SILENT:
             continue
-        if reason in (None, "same_domain_review"):
-            kind = TaskKind.POTENTIAL_LINK
-        else:
-            kind = TaskKind.AMBIGUITY if reason == "ambiguous" else TaskKind.REFUSED_LINK
-        alerts = [guard for guard in edge.score.guards if guard in ALERTING]
-        if alerts:
-            kind, reason = TaskKind.INS_COLLISION, alerts[0]
-        reason = reason or (edge.score.guards[0] if edge.score.guards else "between_thresholds")
-        yield _task(kind, pair, reason, edge.score.weight_bits, fingerprint(edge.score.evidence))
+        asked = _about_a_link(edge, reason)
+        if sets not in gravest or GRAVITY[asked.kind] > GRAVITY[gravest[sets].kind]:
+            gravest[sets] = asked
+    yield from gravest.values()
     for edge, changed in reopened.values():
         reason = f"changed_since:{','.join(changed)}"
         yield _task(
@@ -141,6 +133,25 @@ def _links(situation: Situation) -> Iterator[WantedTask]:
             edge.score.weight_bits,
             fingerprint(edge.score.evidence),
         )
+
+
+def _about_a_link(edge: Edge, reason: str | None) -> WantedTask:
+    """
+    The question one scored pair asks.
+
+    Args:
+        reason: why the partition refused to join it; None when it did not have to.
+    """
+    alerts = [guard for guard in edge.score.guards if guard in ALERTING]
+    if alerts:
+        kind, reason = TaskKind.INS_COLLISION, alerts[0]
+    elif reason in (None, "same_domain_review"):
+        kind = TaskKind.POTENTIAL_LINK
+    else:
+        kind = TaskKind.AMBIGUITY if reason == "ambiguous" else TaskKind.REFUSED_LINK
+    reason = reason or (edge.score.guards[0] if edge.score.guards else "between_thresholds")
+    seen = fingerprint(edge.score.evidence)
+    return _task(kind, (edge.left_id, edge.right_id), reason, edge.score.weight_bits, seen)
 
 
 def _decided(
@@ -200,10 +211,10 @@ def _contradictions(situation: Situation) -> Iterator[WantedTask]:
 def _overlays(situation: Situation) -> Iterator[WantedTask]:
     for members in situation.derived.sets:
         for record_id in members:
-            since = situation.nodes[record_id].held_since
-            if since is not None:
-                seen = {"held_since": since.isoformat()}
-                yield _task(TaskKind.OVERLAY, (record_id, record_id), "another_person", None, seen)
+            node = situation.nodes[record_id]
+            if node.held_since is not None:
+                seen = {"held_since": node.held_since.isoformat()}
+                yield _task(TaskKind.OVERLAY, (record_id, record_id), node.held_reason, None, seen)
 
 
 def _wrong_patients(situation: Situation) -> Iterator[WantedTask]:

@@ -9,6 +9,7 @@ What the use-cases do is in `intake` (messages), `derivation` (sets and tasks), 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import dropwhile, takewhile
 from typing import Any
 
 from mpi.errors import (
@@ -753,10 +754,9 @@ def _refuse_claimed(task: Task, reviewer: str, at: datetime) -> None:
 
 def _changed_since_answer(history: Sequence[Task]) -> tuple[str, ...]:
     """The traits that compare otherwise than when somebody last answered; none when nobody did."""
-    answered = [version for version in history if version.verdict is not None]
-    if not answered or history[-1].state is TaskState.DECIDED:
-        return ()
-    return changes(answered[-1].fingerprint, history[-1].fingerprint)
+    since_answered = dropwhile(lambda version: version.verdict is None, reversed(history))
+    answered = list(takewhile(lambda version: version.verdict is not None, since_answered))
+    return changes(answered[-1].fingerprint, history[-1].fingerprint) if answered else ()
 
 
 def _unless_protected(record: StoredRecord) -> StoredRecord:
@@ -820,7 +820,7 @@ def _message_audit(
     if receipt.state is not MessageState.APPLIED:
         return [AuditEvent(who, "E", f"message.{receipt.state}", subject, at, {"event": envelope.event})]
     match instruction:
-        case IdentifiersMerged():
+        case IdentifiersMerged() if effect.records:
             survivor, subsumed = effect.records
             return [
                 AuditEvent(who, "D", "identity.subsumed", f"record/{subsumed}", at, details),

@@ -223,9 +223,8 @@ def state_after(topic: Topic, verdict: Verdict) -> TaskState:
     The state a verdict leads to.
 
     Some answers are not the end: a duplicate confirmed by a person waits for its site to merge
-    it, two records declared different wait for the source that merged them to correct it, and a
-    statement set aside waits for the site to state the right person again. The engine closes
-    them when the data change.
+    it, and two records declared different wait for the source that merged them to correct it. The
+    engine closes them when the data change.
     """
     waits_for_a_site = (topic, verdict) in {
         (Topic.DUPLICATE, Verdict.SAME),

@@ -24,7 +24,7 @@ class What(StrEnum):
     STATED = "stated"
     """A source stated an identity."""
     HELD = "held"
-    """A statement that looks like another person's; it did not take effect."""
+    """A statement that does not take effect: it looks like another person's, or somebody set it aside."""
     ASSERTED = "asserted"
     PROPOSED = "proposed"
     CONFIRMED = "confirmed"
@@ -98,6 +98,7 @@ def _statements(
             if key not in shown:
                 continue
             held = {item.statement.id: item.reason for item in (*epoch.held, *epoch.corrected)}
+            held |= {item.id: "set_aside" for item in epoch.set_aside}
             for item in epoch.all:
                 statement = item.statement
                 details: dict[str, Any] = {

@@ -54,6 +54,7 @@ _ALL = select(
     _R.first_event_time,
     _R.urgency,
     _R.held_since,
+    _R.held_reason,
     type_coerce(_R.traits, Text),  # read as JSON only when the fold is not remembered
     type_coerce(_R.demographics, Text),
 )
@@ -70,6 +71,7 @@ _BLANK: dict[str, Any] = {
     "demographics": {},
     "urgency": int(Urgency.NONE),
     "held_since": None,
+    "held_reason": "",
 }
 """The fold of no statement."""
 _INSERT = insert(SOURCE_RECORD)
@@ -243,6 +245,7 @@ class SqlRecords:
             "traits": record.traits.to_json(),
             "urgency": int(record.urgency),
             "held_since": record.held_since,
+            "held_reason": record.held_reason,
         }
         if not self._session.change(_SAVE, fold):
             raise LookupError("no such record")
@@ -300,7 +303,7 @@ class SqlRecords:
         self._session.change(_ERASE_STATEMENTS, {"ids": statement_ids})
 
     def _record(self, row: AnyRow) -> StoredRecord:
-        record_id, domain, value, epoch, native_euid, token, first, urgency, held, traits, demographics = row
+        record_id, domain, value, epoch, native_euid, token, first, urgency, held, why, traits, stated = row
         record = self._folds.get(record_id, token)
         if record is None:
             record = StoredRecord(
@@ -308,10 +311,11 @@ class SqlRecords:
                 key=RecordKey(domain, value, epoch),
                 native_euid=native_euid,
                 first_event_time=first,
-                demographics=Demographics.from_json(json.loads(demographics)),
+                demographics=Demographics.from_json(json.loads(stated)),
                 traits=Traits.from_json(json.loads(traits)),
                 urgency=Urgency(urgency),
                 held_since=held,
+                held_reason=why,
             )
             self._folds.put(token, record)
         return record

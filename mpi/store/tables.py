@@ -82,6 +82,7 @@ class SourceRecordRow(_Row, table=True):
     demographics: dict[str, Any] = Field(sa_type=JsonText)
     urgency: int = Field(sa_column_kwargs=_ZERO)
     held_since: datetime | None = Field(sa_type=UtcDateTime)
+    held_reason: str = Field(sa_column_kwargs=_EMPTY)
 
 
 class StatementRow(_Row, table=True):

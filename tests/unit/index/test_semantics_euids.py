@@ -137,7 +137,8 @@ class TestErasure:
             )
         } == {B2}
         assert (
-            world.registry.cross_reference(B2, targets=None, visible=EVERY_SITE, actor="t", as_of=before) == ()
+            world.registry.cross_reference(B2, targets=None, visible=EVERY_SITE, actor="t", as_of=before)
+            == ()
         )
         with pytest.raises(UnknownIdentifier):
             world.registry.cross_reference(A1, targets=None, visible=EVERY_SITE, actor="t", as_of=before)
@@ -147,7 +148,9 @@ class TestErasure:
 
         erase(world)
 
-        assert "CHANTEREAU" not in repr([vars(world.store)[name] for name in ("records", "statements", "messages")])
+        assert "CHANTEREAU" not in repr(
+            [vars(world.store)[name] for name in ("records", "statements", "messages")]
+        )
         assert message_of(world, received).envelope.raw == b""
 
     def test_that_its_messages_were_received_stays_known(self, world):
@@ -244,6 +247,16 @@ class TestErasure:
 
         assert world.tasks() == []
 
+    def test_nor_are_they_asked_again_when_the_other_record_is_stated(self, world):
+        world.state("A", "1", LOUISE)
+        world.state("A", "2", HUGO)
+        world.move("A", "1", "2")
+        erase(world)
+
+        world.state("A", "2", replace(HUGO, city="PARIS"), minute=9)
+
+        assert world.tasks() == []
+
     def test_a_held_statement_goes_with_it(self, world):
         world.state("A", "1", LOUISE)
         world.state("A", "1", HUGO, minute=5)
@@ -306,7 +319,9 @@ class TestErasure:
         assert "CHANTEREAU" not in repr(world.store.records)
 
     def test_a_message_about_two_people_keeps_what_it_said_of_the_other(self, world):
-        records = tuple(statement(site, value, LOUISE, source="his") for site, value in (("A", "1"), ("B", "2")))
+        records = tuple(
+            statement(site, value, LOUISE, source="his") for site, value in (("A", "1"), ("B", "2"))
+        )
         world.send(IdentityStated(records), source="his")
 
         erase(world)
@@ -341,3 +356,25 @@ class TestErasure:
 
         assert world.together(("A", "1"), ("A", "2"))
         assert TaskKind.CONFLICT not in {kind for kind, _, _ in world.open_questions()}
+
+    @pytest.mark.parametrize("stated_first", [True, False])
+    def test_so_is_one_that_comes_before_the_new_epoch_is_stated(self, world, stated_first):
+        world.state("A", "1", LOUISE)
+        world.state("A", "2", SOPHIE)
+        erase(world)
+
+        if stated_first:
+            world.state("A", "1", LOUISE, minute=5)
+        world.merge("A", "1", "2", minute=7)
+        if not stated_first:
+            world.state("A", "1", LOUISE, minute=5)
+
+        assert world.together(("A", "1"), ("A", "2"))
+
+    def test_nothing_is_said_of_an_erased_record_any_more(self, world):
+        world.state("A", "1", LOUISE)
+        world.state("B", "2", LOUISE)
+        erase(world)
+
+        with pytest.raises(UnknownIdentifier):
+            world.registry.relate(Verdict.SAME, A1, B2, reviewer="anne")

@@ -103,7 +103,10 @@ class TestNames:
         used = replace(LOUISE, names=(PersonName("BOUVET", "LOUISE", use=NameUse.USED),))
         world.state("A", "1", used, minute=5)
 
-        assert (value(world, "birth_name").family, value(world, "used_name").family) == ("CHANTEREAU", "BOUVET")
+        assert (value(world, "birth_name").family, value(world, "used_name").family) == (
+            "CHANTEREAU",
+            "BOUVET",
+        )
 
     def test_each_from_the_record_that_knows_it_best(self, world):
         world.state("A", "1", validated())
@@ -152,7 +155,11 @@ class TestRecomputed:
         assert "phones" not in golden(world)
 
     def test_every_value_is_a_member_s(self, world):
-        members = {"A": validated(city="LIMOGES"), "B": person(used="BOUVET"), "C": person(phones=("0612131415",))}
+        members = {
+            "A": validated(city="LIMOGES"),
+            "B": person(used="BOUVET"),
+            "C": person(phones=("0612131415",)),
+        }
         for site, who in members.items():
             world.state(site, "1", who)
 
@@ -162,7 +169,9 @@ class TestRecomputed:
 
     def test_the_order_of_arrival_decides_nothing(self):
         ends = []
-        for order in permutations((("A", validated(city="LIMOGES")), ("B", person(used="BOUVET")), ("C", LOUISE))):
+        for order in permutations(
+            (("A", validated(city="LIMOGES")), ("B", person(used="BOUVET")), ("C", LOUISE))
+        ):
             world = World(MemoryStore())
             for site, who in order:
                 world.state(site, "1", who, minute=ord(site))

@@ -323,9 +323,7 @@ class TestWhatIsNoOverlay:
                 replace(HUGO, names=(PersonName("MARTIN", "HUGO", use=NameUse.USED),)),
                 id="by his used name only",
             ),
-            pytest.param(
-                replace(HUGO, names=(PersonName("MARTIN", "HUGO"),)), id="by a name without a type"
-            ),
+            pytest.param(replace(HUGO, names=(PersonName("MARTIN", "HUGO"),)), id="by a name without a type"),
         ],
     )
     def test_another_person_is_held(self, world, other):
@@ -378,10 +376,15 @@ class TestImageHeaders:
         ends = []
         for order in permutations(range(2)):
             world = World(MemoryStore())
-            steps = (lambda w=world: w.state("A", "1", LOUISE, minute=3), lambda w=world: see(w, seen, minute=1))
+            steps = (
+                lambda w=world: w.state("A", "1", LOUISE, minute=3),
+                lambda w=world: see(w, seen, minute=1),
+            )
             for step in order:
                 steps[step]()
-            ends.append((world.snapshot(), world.record("A", "1").demographics, world.record("A", "1").held_since))
+            ends.append(
+                (world.snapshot(), world.record("A", "1").demographics, world.record("A", "1").held_since)
+            )
 
         assert ends[0] == ends[1]
 

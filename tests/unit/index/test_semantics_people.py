@@ -285,6 +285,15 @@ class TestTheWrongRecord:
         assert world.elsewhere("A", "1") == {("C", "3")}
         assert world.elsewhere("B", "2") == set()
 
+    def test_nor_when_the_other_record_is_stated_again(self, world):
+        self.two(world)
+        world.registry.doubt(B2, reviewer="anne")
+        assert world.tasks() == []
+
+        storm(world, "A", "1", LOUISE)
+
+        assert world.tasks() == []
+
     def test_a_person_may_still_join_a_doubted_record(self, world):
         world.state("A", "1", LOUISE)
         world.state("B", "2", LOUISE)

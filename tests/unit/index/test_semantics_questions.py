@@ -120,7 +120,9 @@ class TestOversizedBlocks:
         about = world.registry.review(task.id, actor="t").left.key
 
         world.decide(task.id, Verdict.DISMISSED)
-        world.state("ABC"["123".index(about.domain[-1])], about.value, replace(LOUISE, city="LIMOGES"), minute=60)
+        world.state(
+            "ABC"["123".index(about.domain[-1])], about.value, replace(LOUISE, city="LIMOGES"), minute=60
+        )
 
         assert task.id not in {one.id for one in world.tasks()}
 
@@ -130,7 +132,9 @@ class TestOversizedBlocks:
         about = world.registry.review(task.id, actor="t").left.key
 
         monkeypatch.setattr(intake, "BLOCK_CAP", 2000)
-        world.state("ABC"["123".index(about.domain[-1])], about.value, replace(LOUISE, city="NIORT"), minute=60)
+        world.state(
+            "ABC"["123".index(about.domain[-1])], about.value, replace(LOUISE, city="NIORT"), minute=60
+        )
 
         assert task.id not in {one.id for one in world.tasks()}
 
@@ -148,7 +152,12 @@ class TestRefusals:
         world = World(MemoryStore(), parties)
         common = person("MARTIN", "MARIE", "1990-05-02", birth_place_code="")
         little = person("MARTIN", "", "", "", birth_place_code="")
-        for site, value, who in (("A", "1", common), ("B", "2", little), ("C", "3", common), ("D", "4", little)):
+        for site, value, who in (
+            ("A", "1", common),
+            ("B", "2", little),
+            ("C", "3", common),
+            ("D", "4", little),
+        ):
             world.state(site, value, who)
         # Each of the two has a companion, so that one link joins two sets of several records.
         world.registry.relate(Verdict.DIFFERENT, A1, key("C", "3"), reviewer="anne")
@@ -389,7 +398,9 @@ class TestOrder:
         assert gone.priority < present.priority
 
     def test_pages_follow_one_another(self, world):
-        for number, (who, other) in enumerate(((LOUISE, MARRIED), (SOPHIE, person("NOEL", "SOPHIE", "1955-06-03")))):
+        for number, (who, other) in enumerate(
+            ((LOUISE, MARRIED), (SOPHIE, person("NOEL", "SOPHIE", "1955-06-03")))
+        ):
             self.pair(world, "A", str(number), who, other)
         first, second = world.registry.urgent_tasks()
 

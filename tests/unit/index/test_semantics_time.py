@@ -328,7 +328,9 @@ class TestTimeline:
         world.state("B", "2", person("BOUVET"))
         world.decide(world.tasks()[0].id, Verdict.SAME)
 
-        assert not any(secret in repr(self.of(world)) for secret in ("CHANTEREAU", "LOUISE", "2840287085", "BOUVET"))
+        assert not any(
+            secret in repr(self.of(world)) for secret in ("CHANTEREAU", "LOUISE", "2840287085", "BOUVET")
+        )
 
 
 class TestCauses:

@@ -299,7 +299,9 @@ class TestStatements:
             world.registry.set_aside(7, reviewer="anne")
 
     def test_one_identifier_of_a_message_with_two_is_set_aside_alone(self, world):
-        records = tuple(statement(site, value, LOUISE, source="his") for site, value in (("A", "1"), ("B", "2")))
+        records = tuple(
+            statement(site, value, LOUISE, source="his") for site, value in (("A", "1"), ("B", "2"))
+        )
         world.send(IdentityStated(records), source="his")
 
         world.registry.set_aside(self.statement_of(world, "A", "1").id, reviewer="anne")

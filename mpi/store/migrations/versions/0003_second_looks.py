@@ -67,6 +67,7 @@ def _records_and_statements() -> None:
     _add("source_record", "epoch", sa.Integer(), default=sa.text("0"))
     _add("source_record", "urgency", sa.Integer(), default=sa.text("0"))
     _add("source_record", "held_since", INSTANT)
+    _add("source_record", "held_reason", sa.String(), default="")
     op.drop_index("uq_source_record_domain_value", "source_record")
     op.create_index(
         "uq_source_record_domain_value_epoch", "source_record", ["domain", "value", "epoch"], unique=True
