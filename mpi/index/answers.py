@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mpi.identity.ins import NEVER_ANSWERED
-from mpi.identity.model import PatientIdentifier, RecordKey
+from mpi.identity.model import PatientIdentifier, RecordKey, Witness
+from mpi.identity.rniv import InsPeriod, InsStatement
+from mpi.identity.rniv import ins_history as ins_history_of
 from mpi.identity.traits import Traits, normalise
 from mpi.index import golden
 from mpi.index.epochs import ChangesPerson, present, read_epochs
@@ -21,7 +23,7 @@ from mpi.index.graph import LinkPolicy, erased_keys, retired_keys
 from mpi.index.intake import BLOCK_CAP, named_today
 from mpi.index.parties import Directory
 from mpi.index.past import record_then
-from mpi.index.ports import Membership, StoredRecord, UnitOfWork
+from mpi.index.ports import Membership, StoredRecord, StoredStatement, UnitOfWork
 from mpi.index.resolution import Guest, GuestGroup, Host, Identity, Resolution, ResolutionStatus, group_guests
 from mpi.matching.blocking import blocking_keys
 from mpi.matching.decision import Decision
@@ -64,6 +66,7 @@ class EnterpriseRecord:
         golden: survivorship view, each field with its provenance.
         links: what holds the members together.
         history: every membership its records ever had, oldest first.
+        ins_history: the INS that each member's source ever stated, oldest first.
     """
 
     euid: str
@@ -72,6 +75,7 @@ class EnterpriseRecord:
     golden: Mapping[str, golden.GoldenField]
     links: tuple[LinkView, ...]
     history: tuple[tuple[RecordKey, Membership], ...]
+    ins_history: Mapping[RecordKey, tuple[InsPeriod, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,31 +236,39 @@ class Answers:
             for fact in _standing(uow, keys, as_of)
             if fact.is_positive and fact.left in keys and fact.right in keys
         ]
-        stated = [
-            golden.Member(record.key, current, normalise(current.demographics).status)
-            for record in by_id.values()
-            if (current := self._current(uow, record, as_of)) is not None
-        ]
+        stated, ins_history = [], {}
+        for record in by_id.values():
+            accepted = self._accepted(uow, record, as_of)
+            if accepted:
+                current = golden.current([(item.id, item.statement) for item in accepted])
+                stated.append(golden.Member(record.key, current, normalise(current.demographics).status))
+            feeds = [item.statement for item in accepted if item.statement.witness is Witness.FEED]
+            feeds.sort(key=lambda statement: statement.source)
+            ins_history[record.key] = ins_history_of(map(InsStatement.of, feeds))
         history = sorted(
             ((record.key, item) for record in by_id.values() for item in uow.memberships.history(record.id)),
             key=lambda entry: (entry[1].valid_from, entry[0]),
         )
         links.sort(key=lambda link: (link.left, link.right, link.fact is not None))
         return EnterpriseRecord(
-            euid, asked, members, golden.golden_record(stated), tuple(links), tuple(history)
+            euid,
+            asked,
+            members,
+            golden.golden_record(stated),
+            tuple(links),
+            tuple(history),
+            {key: periods for key, periods in ins_history.items() if periods},
         )
 
-    def _current(
+    def _accepted(
         self, uow: UnitOfWork, record: StoredRecord, as_of: datetime | None
-    ) -> golden.Current | None:
-        """What the accepted statements of a record say, now or at an instant; None when there are none."""
+    ) -> list[StoredStatement]:
+        """The statements a record is made of, now or at an instant."""
         first, *_ = epochs = uow.records.epochs(record.key.domain, record.key.value)
         facts = _standing(uow, [epoch.key for epoch in epochs], as_of)
         said = [s for s in uow.records.statements(first.id) if as_of is None or s.recorded_at <= as_of]
-        for epoch in read_epochs(said, facts, self._changes_person):
-            if epoch.number == record.key.epoch and epoch.accepted:
-                return golden.current([(item.id, item.statement) for item in epoch.accepted])
-        return None
+        judged = read_epochs(said, facts, self._changes_person)
+        return next((epoch.accepted for epoch in judged if epoch.number == record.key.epoch), [])
 
     def find_candidates(
         self,
