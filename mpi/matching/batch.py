@@ -354,9 +354,10 @@ def _of_one_sex_and_year(
 ) -> tuple[Indices, Indices]:
     """Pairs of records drawn at random among those of one sex and year of birth."""
     years = np.array([0 if date is None else date.year for date in columns["birth_date"].values])
+    sexes = columns["sex"].values
+    rank = np.argsort(np.argsort(sexes))  # codes follow the order of the rows
     group = join(
-        Part(years[columns["birth_date"].codes], 10_000),
-        Part(columns["sex"].codes, len(columns["sex"].values)),
+        Part(years[columns["birth_date"].codes], 10_000), Part(rank[columns["sex"].codes], len(sexes))
     )
     shuffled = random.permutation(len(columns))
     order = shuffled[np.argsort(group[shuffled], kind="stable")]
@@ -395,8 +396,9 @@ def _names_counted(columns: TraitColumns, pairs: Candidates, posterior: Bits) ->
         borne[0] = 0.0
         there = np.flatnonzero(borne)
         if len(there):
-            by_value = dict(zip([values[at] for at in there.tolist()], borne[there].tolist(), strict=True))
-            found[trait] = counted(by_value, float(borne.sum()))
+            by_value = zip([values[at] for at in there.tolist()], borne[there].tolist(), strict=True)
+            in_order = dict(sorted(by_value))  # sums depend on it, to the last bit
+            found[trait] = counted(in_order, sum(in_order.values()))
     return found
 
 

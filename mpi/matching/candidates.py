@@ -5,6 +5,10 @@ A key is a number equal for two records exactly when their parts are equal: no h
 collides. A block that is too large is opened again by the birth date, first given name and sex of
 its records; what is still too large is left out, counted and reported.
 
+False pairs grow with the square of a population, whatever the keys. Two passes make most of them, given
+name with date and both names with year: where one gives more pairs than there are records, and than a
+million, it keeps those that agree on more than its key (see `_MORE`). The others are counted and reported.
+
 Two passes more are for batch only. They are loose: a table of some thousands of records can afford
 them, and finds there the pairs whose names, or a name and the date, were spoilt; a large table cannot,
 nor can the online index, which would meet everyone born on a day. Each is used whole where it gives few
@@ -31,11 +35,17 @@ MAX_BLOCK = 500
 
 LOOSE_PAIRS_PER_RECORD = 5
 """A loose pass that gives more is left out."""
+PAIRS_PER_RECORD = 1
+"""A pass that gives more, and more than `PAIRS_ANYWAY`, keeps those that agree on more than its key."""
+PAIRS_ANYWAY = 1_000_000
 LARGEST_LOOSE = 400_000
 """Records above which they all are, without counting: everyone born on a day is more than that."""
 
 Numbers = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+_Rows = npt.NDArray[np.integer[Any]]
+"""Positions of records, of whichever width: half as wide is half the memory."""
 
 
 class CappedBlocks(NamedTuple):
@@ -55,10 +65,18 @@ class CappedBlocks(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """A loose pass that gave too many pairs, and how many those are; 0 where they were not counted."""
+    """
+    A loose pass that gave too many pairs, or the part of a pass whose pairs agree on nothing more.
+
+    Args:
+        pairs: how many those are; 0 where they were not counted.
+    """
 
     name: str
     pairs: int
+
+
+_Note = CappedBlocks | LeftOut
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +85,7 @@ class Candidates:
     Pairs of records by position, each once, in order.
 
     Args:
-        left_out: loose passes that were not used.
+        left_out: loose passes that were not used, and parts of others.
 
     Shape: left, right (pairs,) int64; left < right.
     """
@@ -91,7 +109,7 @@ class Part(NamedTuple):
 class Keys(NamedTuple):
     """The keys of one pass. Shape: rows, keys (entries,); a record may have none or several."""
 
-    rows: Indices
+    rows: _Rows
     keys: Numbers
 
 
@@ -103,7 +121,7 @@ def candidates(
     progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
 ) -> Candidates:
     """
-    Every pair of records that shares a blocking key.
+    Every pair of records that shares a blocking key, but for what is left out and said to be.
 
     Args:
         loose: and every pair of the loose passes:
@@ -114,12 +132,16 @@ def candidates(
     parts = _Parts(columns)
     size = len(columns)
     found: list[Numbers] = []
-    notes: list[CappedBlocks | LeftOut] = []
+    notes: list[_Note] = []
 
-    def search(name: str, make: Callable[[_Parts], Keys]) -> tuple[Numbers, CappedBlocks | LeftOut | None]:
+    def search(name: str, make: Callable[[_Parts], Keys]) -> tuple[Numbers, list[_Note]]:
         if name in _LOOSE_PASSES:
             return _loose_pairs(name, make(parts), size)
-        return _pairs(name, make(parts), size, parts.second_key, max_block)
+        pairs, capped = _pairs(name, make(parts), size, parts.second_key, max_block)
+        if name not in _MORE or len(pairs) <= max(PAIRS_PER_RECORD * size, PAIRS_ANYWAY):
+            return pairs, capped
+        more = _agreeing_on_more(pairs, size, parts, _MORE[name])
+        return more, [*capped, LeftOut(f"{name} where nothing else agrees", len(pairs) - len(more))]
 
     passes = {**_PASSES, **_LOOSE_PASSES} if loose and size <= LARGEST_LOOSE else _PASSES
     if loose and size > LARGEST_LOOSE:
@@ -128,10 +150,9 @@ def candidates(
     with ThreadPoolExecutor(
         max_workers=2
     ) as threads:  # sorting, most of the work, lets go of the interpreter
-        for done, (pairs, note) in enumerate(threads.map(search, passes, passes.values())):
+        for done, (pairs, said) in enumerate(threads.map(search, passes, passes.values())):
             found.append(pairs)
-            if note is not None:
-                notes.append(note)
+            notes.extend(said)
             progress("candidates", done + 1, len(passes))
     each = np.concatenate(found)
     found.clear()
@@ -157,31 +178,30 @@ def _distinct(numbers: Numbers) -> Numbers:
 
 def _pairs(
     name: str, keys: Keys, size: int, second_key: Numbers, max_block: int
-) -> tuple[Numbers, CappedBlocks | None]:
-    """Pairs as left * size + right, perhaps more than once."""
+) -> tuple[Numbers, list[_Note]]:
+    """Pairs as left * size + right, perhaps more than once, and what was too large if something was."""
     rows, starts, sizes = _blocks(keys)
     large = sizes > max_block
     pairs = [_within(rows, starts[~large], sizes[~large], size)]
     if not large.any():
-        return pairs[0], None
+        return pairs[0], []
     inside = _members(starts[large], sizes[large])
     block = np.repeat(np.arange(large.sum()), sizes[large])
     again = rows[inside]
     rows, starts, sizes = _blocks(Keys(again, join(Part(block, len(block)), _part(second_key[again]))))
     still = sizes > max_block
     pairs.append(_within(rows, starts[~still], sizes[~still], size))
-    return np.concatenate(pairs), CappedBlocks(
-        name, int(large.sum()), int(still.sum()), int(sizes[still].sum())
-    )
+    capped = CappedBlocks(name, int(large.sum()), int(still.sum()), int(sizes[still].sum()))
+    return np.concatenate(pairs), [capped]
 
 
-def _loose_pairs(name: str, keys: Keys, size: int) -> tuple[Numbers, LeftOut | None]:
-    """All pairs of one key as left * size + right, or none of them."""
+def _loose_pairs(name: str, keys: Keys, size: int) -> tuple[Numbers, list[_Note]]:
+    """All pairs of one key as left * size + right, or none of them and how many there are."""
     rows, starts, sizes = _blocks(keys)
     pairs = int((sizes * (sizes - 1) // 2).sum())
     if pairs > LOOSE_PAIRS_PER_RECORD * size:
-        return np.zeros(0, dtype=np.int64), LeftOut(name, pairs)
-    return _within(rows, starts, sizes, size), None
+        return np.zeros(0, dtype=np.int64), [LeftOut(name, pairs)]
+    return _within(rows, starts, sizes, size), []
 
 
 def pairs_of_blocks(keys: Keys, size: int, max_block: int) -> Numbers:
@@ -193,7 +213,8 @@ def pairs_of_blocks(keys: Keys, size: int, max_block: int) -> Numbers:
 def _blocks(keys: Keys) -> tuple[Indices, Indices, Indices]:
     """Records by block, and where each block of two records or more starts and how many it has."""
     if not len(keys.rows):
-        return keys.rows, keys.rows, keys.rows
+        nothing = np.zeros(0, dtype=np.int64)
+        return nothing, nothing, nothing
     rows, sorted_keys = _sorted(keys)
     starts = np.flatnonzero(np.concatenate(([True], sorted_keys[1:] != sorted_keys[:-1])))
     sizes = np.diff(np.append(starts, len(rows)))
@@ -201,7 +222,7 @@ def _blocks(keys: Keys) -> tuple[Indices, Indices, Indices]:
     return rows, starts[several], sizes[several]
 
 
-def _sorted(keys: Keys) -> Keys:
+def _sorted(keys: Keys) -> tuple[Indices, Numbers]:
     """By key, then record, each once. One number holds both, for numbers sort several times faster than positions."""
     bits = int(keys.rows.max()).bit_length()
     packed = keys.keys
@@ -210,7 +231,7 @@ def _sorted(keys: Keys) -> Keys:
     packed = (packed << bits) | keys.rows
     packed.sort()
     packed = packed[np.concatenate(([True], packed[1:] != packed[:-1]))]  # two names of one sound are one key
-    return Keys(packed & ((1 << bits) - 1), packed >> bits)
+    return packed & ((1 << bits) - 1), packed >> bits
 
 
 def _members(starts: Indices, sizes: Indices) -> Indices:
@@ -257,11 +278,11 @@ class _Listed(NamedTuple):
     Shape: rows, codes (entries,), by record; `size` numbers in all.
     """
 
-    rows: Indices
+    rows: _Rows
     codes: npt.NDArray[Any]
     size: int
 
-    def times(self, other: "_Listed") -> tuple[Indices, npt.NDArray[Any], npt.NDArray[Any]]:
+    def times(self, other: "_Listed") -> tuple[_Rows, npt.NDArray[Any], npt.NDArray[Any]]:
         """Each entry of a record with each of the other's entries for it: rows, codes here, codes there."""
         records = int(max(self.rows.max(initial=-1), other.rows.max(initial=-1))) + 1
         count = np.bincount(other.rows, minlength=records)
@@ -301,6 +322,15 @@ class _Parts:
         return np.where(codes == 0, used.codes, codes), tuple(ids)
 
     @cached_property
+    def family_letters(self) -> Codes:
+        """By family name, one bit for each letter it has."""
+        masks = [
+            sum({1 << ord(letter) - ord("A") for letter in name if "A" <= letter <= "Z"})
+            for name in self.columns["birth_name"].values
+        ]
+        return np.array(masks, dtype=np.int32)
+
+    @cached_property
     def families(self) -> _Listed:
         """Family names by sound."""
         values = self.columns["birth_name"].values
@@ -327,11 +357,11 @@ class _Parts:
         """By record: year, month and day of birth, 0 where it is not known."""
         column = self.columns["birth_date"]
         dates = [(0, 0, 0) if d is None else (d.year, d.month or 0, d.day or 0) for d in column.values]
-        parts = np.array(dates, dtype=np.int64)[column.codes]
+        parts = np.array(dates, dtype=np.int16)[column.codes]
         return {"year": parts[:, 0], "month": parts[:, 1], "day": parts[:, 2]}
 
     @cached_property
-    def pairs_of_names(self) -> tuple[Indices, Numbers]:
+    def pairs_of_names(self) -> tuple[_Rows, Numbers]:
         """Both names by sound, in either order."""
         rows, family, given = self.families.where(self.dates["year"] > 0).times(self.givens)
         names = join(
@@ -346,7 +376,7 @@ class _Parts:
         codes, values = self.first_given
         ids = {"": 0}
         words = [ids.setdefault(name.split(" ", 1)[0], len(ids)) for name in values]
-        return Part(np.array(words, dtype=np.int64)[codes], len(ids))
+        return Part(np.array(words, dtype=np.int32)[codes], len(ids))
 
     @cached_property
     def second_key(self) -> Numbers:
@@ -369,7 +399,7 @@ def _sounds_of(name: str, codes: Callable[[str], tuple[str, ...]]) -> tuple[str,
 def _listed(listed: Sequence[Sequence[int]], size: int, *columns: Codes) -> _Listed:
     """The numbers of every value a record has, in one or two columns."""
     counts = np.fromiter(map(len, listed), np.int64, len(listed))
-    flat = np.array([number for each in listed for number in each], dtype=np.int64)
+    flat = np.array([number for each in listed for number in each], dtype=np.int32)
     return _entries(counts, flat, size, *columns)
 
 
@@ -383,7 +413,7 @@ def _entries(counts: Indices, flat: npt.NDArray[Any], size: int, *columns: Codes
     rows, codes = [], []
     for column in columns:
         times = counts[column]
-        rows.append(np.repeat(np.arange(len(column)), times))
+        rows.append(np.repeat(np.arange(len(column), dtype=np.int32), times))
         codes.append(flat[_members(starts[column], times)])
     order = np.argsort(np.concatenate(rows), kind="stable") if len(columns) > 1 else slice(None)
     return _Listed(np.concatenate(rows)[order], np.concatenate(codes)[order], size)
@@ -477,6 +507,70 @@ _PASSES: Mapping[str, Callable[[_Parts], Keys]] = {
     "email": _emails,
     "phone": _phones,
 }
+
+
+# --- what a pass that gives too many pairs keeps ------------------------------------------
+
+_Agree = Callable[[_Parts, Indices, Indices], Mask]
+_PAIRS_AT_ONCE = 1 << 18
+
+
+def _agreeing_on_more(pairs: Numbers, size: int, parts: _Parts, more: Sequence[_Agree]) -> Numbers:
+    """The pairs on which one of these agrees."""
+    kept = []
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        some = pairs[start : start + _PAIRS_AT_ONCE]
+        left, right = some // size, some % size
+        kept.append(some[np.logical_or.reduce([agree(parts, left, right) for agree in more])])
+    return np.concatenate(kept)
+
+
+def _same(*fields: str) -> _Agree:
+    def agree(parts: _Parts, left: Indices, right: Indices) -> Mask:
+        found = np.zeros(len(left), dtype=np.bool_)
+        for field in fields:
+            codes = parts.columns[field].codes
+            one = codes[left]
+            found |= (one == codes[right]) & (one > 0)
+        return found
+
+    return agree
+
+
+def _near_date(parts: _Parts, left: Indices, right: Indices) -> Mask:
+    """Year and month or day, these two exchanged, or a date that stands for the year."""
+    months, days = ([parts.dates[part][rows] for rows in (left, right)] for part in ("month", "day"))
+    default = parts.columns["birth_date_default"].codes
+    near: Mask = (default[left] | default[right]) > 0
+    for one, other in ((months[0], months[1]), (days[0], days[1])):
+        near |= (one == other) | (one == 0) | (other == 0)
+    near |= (months[0] == days[1]) & (days[0] == months[1])
+    return near
+
+
+def _near_family(parts: _Parts, left: Indices, right: Indices) -> Mask:
+    """Two family names alike in their letters."""
+    found = np.zeros(len(left), dtype=np.bool_)
+    for field in ("birth_name", "used_name"):
+        one = parts.family_letters[parts.columns[field].codes[left]]
+        for other_field in ("birth_name", "used_name"):
+            found |= _alike(one, parts.family_letters[parts.columns[other_field].codes[right]])
+    return found
+
+
+def _alike(one: Codes, other: Codes) -> Mask:
+    """Two letters differ at most, as after one slip, or one name has all the letters of the other."""
+    near = (np.bitwise_count(one ^ other) <= 2) | (one & ~other == 0) | (other & ~one == 0)
+    alike: Mask = near & (one > 0) & (other > 0)
+    return alike
+
+
+_PLACE_OR_HOME = _same("birth_place_code", "birth_place", "postal_code", "city")
+_MORE: Mapping[str, tuple[_Agree, ...]] = {
+    "date_given": (_near_family, _PLACE_OR_HOME),
+    "names_year": (_near_date, _PLACE_OR_HOME),
+}
+"""By pass: what its pairs must agree on besides, some of it, when they are too many."""
 
 
 # --- the loose passes ---------------------------------------------------------------------

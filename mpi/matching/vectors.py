@@ -7,9 +7,12 @@ that it does not know. Accelerators only save time. A level without one simply w
 every accelerator what the level itself says.
 """
 
+import os
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from threading import Lock
 from typing import Any, cast
 
 import numpy as np
@@ -40,6 +43,10 @@ Mask = npt.NDArray[np.bool_]
 
 HOLDS, FAILS, UNKNOWN = np.int8(1), np.int8(0), np.int8(-1)
 
+PAIRS_AT_ONCE = 1 << 16
+"""Few enough that what is made on the way stays in the processor's cache."""
+_TO_ASK = np.uint8(255)
+
 
 def levels_of(
     columns: TraitColumns,
@@ -53,32 +60,38 @@ def levels_of(
 
     Shape: left, right (pairs,); the result (pairs, comparisons), in the order of `COMPARISONS`.
     """
-    levels = np.zeros((len(left), len(COMPARISONS)), dtype=np.uint8)
+    levels = np.empty((len(left), len(COMPARISONS)), dtype=np.uint8)
     derived = Derived.of(columns)
+
+    def accelerated(start: int) -> None:
+        some = slice(start, start + PAIRS_AT_ONCE)
+        for at, comparison in enumerate(COMPARISONS):
+            levels[some, at] = _levels(comparison, derived, left[some], right[some])
+
+    starts = range(0, len(left), PAIRS_AT_ONCE)
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:  # NumPy lets go of the interpreter
+        for done, _ in enumerate(threads.map(accelerated, starts), start=1):
+            progress("comparisons", done, len(starts))
     for at, comparison in enumerate(COMPARISONS):
-        levels[:, at] = _levels(comparison, derived, left, right)
-        progress("comparisons", at + 1, len(COMPARISONS))
+        asked = np.flatnonzero(levels[:, at] == _TO_ASK)
+        levels[asked, at] = _ask(comparison.level, comparison.reads, columns, left[asked], right[asked])
     return levels
 
 
 def _levels(
     comparison: Comparison, derived: "Derived", left: Indices, right: Indices
 ) -> npt.NDArray[np.uint8]:
-    levels = np.zeros(len(left), dtype=np.uint8)
-    pending, to_ask = np.arange(len(left)), []
+    """One level of each pair, as far as accelerators know; `_TO_ASK` where the ladder must be asked."""
+    levels = np.full(len(left), _TO_ASK)
+    pending = np.arange(len(left))
     for number, name in enumerate(comparison.level_names[:-1]):
         accelerate = ACCELERATORS.get((comparison.trait, name))
         if accelerate is None:
-            to_ask.append(pending)
-            break
+            return levels
         answers = accelerate(Pairs(derived, left[pending], right[pending]))
         levels[pending[answers == HOLDS]] = number
-        to_ask.append(pending[answers == UNKNOWN])
         pending = pending[answers == FAILS]
-    else:
-        levels[pending] = len(comparison.levels)
-    asked = np.concatenate(to_ask)
-    levels[asked] = _ask(comparison.level, comparison.reads, derived.columns, left[asked], right[asked])
+    levels[pending] = len(comparison.levels)
     return levels
 
 
@@ -215,21 +228,19 @@ class Derived:
             if name in ids and other in ids
         ]
         found = [min(each) * len(ids) + max(each) for each in two]
-        return np.unique(np.array(found, dtype=np.int64))
+        return np.unique(np.array([-1, *found], dtype=np.int64))
 
     def stands_for(self, left: Codes, right: Codes) -> Mask:
         """Whether one given name stands for the other."""
         two = np.minimum(left, right).astype(np.int64) * len(self.givens) + np.maximum(left, right)
-        return np.isin(two, self._standing)
+        place = np.searchsorted(self._standing, two)
+        stand: Mask = self._standing[np.minimum(place, len(self._standing) - 1)] == two
+        return stand
 
-    def given_sounds(self, names: Codes) -> Codes:
-        """By given name, its sound numbered, for these names; 0 is too short to tell, or not asked for."""
-        ids = {"": 0}
-        numbers = np.zeros(len(self.givens), dtype=np.int32)
-        asked = np.unique(names)
-        sounds = [soundex2(_without_spaces(self.givens[name])) for name in asked.tolist()]
-        numbers[asked] = [ids.setdefault(sound if len(sound) > 1 else "", len(ids)) for sound in sounds]
-        return numbers
+    @cached_property
+    def given_sounds(self) -> "_Sounds":
+        """Of given names; too short to tell is none."""
+        return _Sounds(self.givens, _given_sound)
 
     @cached_property
     def listed_as_first(self) -> Codes:
@@ -242,16 +253,9 @@ class Derived:
         return found
 
     @cached_property
-    def _sounds(self) -> tuple[dict[str, int], Codes]:
-        return {"": 0}, np.full(len(self.columns["birth_name"].values), -1, dtype=np.int32)
-
-    def sounds(self, names: Codes) -> Codes:
-        """By family name, its sound numbered, for these names at least; 0 is none."""
-        ids, numbers = self._sounds
-        values = self.columns["birth_name"].values
-        asked = np.unique(names[numbers[names] < 0])
-        numbers[asked] = [ids.setdefault(name_code(values[name]), len(ids)) for name in asked.tolist()]
-        return numbers
+    def sounds(self) -> "_Sounds":
+        """Of family names."""
+        return _Sounds(self.columns["birth_name"].values, name_code)
 
     @cached_property
     def listed_given(self) -> Codes:
@@ -265,11 +269,11 @@ class Derived:
         return self.listed_given + (self.columns["used_given_name"].codes > 0)
 
     @cached_property
-    def date(self) -> Numbers:
+    def date(self) -> npt.NDArray[np.int16]:
         """By record: year, month, day, 0 where not known. Shape: (3, records)."""
         column = self.columns["birth_date"]
         dates = [(0, 0, 0) if d is None else (d.year, d.month or 0, d.day or 0) for d in column.values]
-        return np.array(dates, dtype=np.int64).T[:, column.codes]
+        return np.array(dates, dtype=np.int16).T[:, column.codes]
 
     @cached_property
     def postal_prefix(self) -> Codes:
@@ -304,6 +308,30 @@ class Derived:
         same_place = (departments[place.codes] == digits[ins.codes, 5:7]).all(axis=1) | (place.codes == 0)
         borne_out: Mask = same_sex & (year > 0) & same_year & same_month & same_place
         return borne_out
+
+
+class _Sounds:
+    """Names by sound, numbered as they are asked for; 0 is none. Several threads may ask."""
+
+    def __init__(self, names: Sequence[str], sound: Callable[[str], str]) -> None:
+        self._names, self._sound = names, sound
+        self._ids = {"": 0}
+        self._numbers = np.full(len(names), -1, dtype=np.int32)
+        self._lock = Lock()
+
+    def of(self, names: Codes) -> Codes:
+        """The number of the sound of each name."""
+        with self._lock:
+            new = np.unique(names[self._numbers[names] < 0])
+            sounds = [self._sound(self._names[name]) for name in new.tolist()]
+            self._numbers[new] = [self._ids.setdefault(sound, len(self._ids)) for sound in sounds]
+        found: Codes = self._numbers[names]
+        return found
+
+
+def _given_sound(name: str) -> str:
+    sound = soundex2(_without_spaces(name))
+    return sound if len(sound) > 1 else ""
 
 
 def _items(values: Sequence[Sequence[str]]) -> Numbers:
@@ -455,7 +483,6 @@ def _at_most_edits(most: int, *, of_letters: int) -> Callable[[Sequence[str], Se
             scorer=DamerauLevenshtein.distance,
             score_cutoff=most,
             dtype=np.int32,
-            workers=_workers(left),
         )
         long_enough = np.minimum(_lengths(left), _lengths(right)) >= of_letters
         found: Mask = long_enough & (edits <= most)
@@ -476,7 +503,6 @@ def _jaro_winkler(left: Sequence[str], right: Sequence[str], bound: float = 0.92
         scorer=JaroWinkler.similarity,
         score_cutoff=bound,
         dtype=np.float64,
-        workers=_workers(left),
     )
     found: Mask = near >= bound
     return found
@@ -497,8 +523,8 @@ def _each(test: Callable[[str, str], bool]) -> Callable[[Sequence[str], Sequence
 
 def _phonetic(pairs: Pairs) -> Answers:
     which, left, right = pairs.families()
-    sounds = pairs.derived.sounds(np.concatenate((left, right)))
-    alike = (sounds[left] == sounds[right]) & (sounds[left] > 0)
+    sounds = pairs.derived.sounds.of(left), pairs.derived.sounds.of(right)
+    alike = (sounds[0] == sounds[1]) & (sounds[0] > 0)
     return _exactly(np.bincount(which[alike], minlength=len(pairs.left)) > 0)
 
 
@@ -536,14 +562,9 @@ def _near(left: Sequence[str], right: Sequence[str]) -> Mask:
 
 def _given_alike(pairs: Pairs) -> Answers:
     left, right = pairs.of(pairs.derived.first_given)
-    sounds = pairs.derived.given_sounds(np.concatenate((left, right)))
-    one_sound = (sounds[left] == sounds[right]) & (sounds[left] > 0)
+    sounds = pairs.derived.given_sounds.of(left), pairs.derived.given_sounds.of(right)
+    one_sound = (sounds[0] == sounds[1]) & (sounds[0] > 0)
     return _exactly(one_sound | _of_texts(_two_edits, pairs.derived.givens, left, right))
-
-
-def _workers(texts: Sequence[str]) -> int:
-    """Starting threads takes longer than comparing a few texts."""
-    return -1 if len(texts) > 10_000 else 1
 
 
 def _lengths(texts: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -645,7 +666,8 @@ def _default_same_year(pairs: Pairs) -> Answers:
 def _year_off(pairs: Pairs) -> Answers:
     left, right, _ = pairs.dates
     same_day = (left[2] > 0) & (left[2] == right[2]) & (left[1] == right[1])
-    return _exactly(same_day & np.isin(np.abs(left[0] - right[0]), (1, 100)))
+    years = np.abs(left[0] - right[0])
+    return _exactly(same_day & ((years == 1) | (years == 100)))
 
 
 def _date_transposed(pairs: Pairs) -> Answers:

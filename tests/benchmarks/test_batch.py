@@ -4,8 +4,12 @@ Batch linkage of one raw table, side by side: the product, Splink, recordlinkage
 Every engine is a process of its own and starts from the same CSV. The peers share one normalisation
 task, which counts in their time; the product's time is of its whole process, theirs without
 imports. Run by `make bench`; appends to the history and draws its chart.
-MPI_BENCH_RECORDS says the sizes ("10000,100000,1000000" by default); the product alone is measured
-beyond a million records.
+MPI_BENCH_RECORDS says the sizes ("10000,100000,1000000" by default), MPI_BENCH_PEERS_UP_TO how many records
+the peers are given (1000000 by default). Five million for the product alone, and how its time grew:
+
+    MPI_BENCH_RECORDS=1000000,5000000 MPI_BENCH_PEERS_UP_TO=0 pytest -m benchmark -s tests/benchmarks/test_batch.py
+
+On a machine that others use, compare cpu_seconds.
 """
 
 import json
@@ -21,7 +25,7 @@ from tests.benchmarks import charts
 from tests.benchmarks.history import ROOT, record
 
 SIZES = tuple(int(size) for size in os.environ.get("MPI_BENCH_RECORDS", "10000,100000,1000000").split(","))
-PEERS_UP_TO = 1_000_000
+PEERS_UP_TO = int(os.environ.get("MPI_BENCH_PEERS_UP_TO", "1000000"))
 TIME_OUT_SECONDS = {"recordlinkage_peer": 600}
 COLUMNS = ("engine", "seconds", "× ours", "MB", "× ours", "pairs", "best F1", "links F1", "growth")
 

@@ -8,6 +8,7 @@ From raw rows to sets, normalisation and the start of the interpreter included.
 
 import argparse
 import csv
+import resource
 import subprocess
 import sys
 import tempfile
@@ -84,11 +85,13 @@ def main():
         with phases("link"):
             subprocess.run(command, check=True, stdout=sys.stderr)
         memory = peak_mb(children_only=True)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         say(
             {
                 "engine": "product",
                 "seconds": phases.seconds,
                 "peak_mb": memory,
+                "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
                 **judged(pairs, out, options.truth),
             }
         )

@@ -1,12 +1,15 @@
 """Blocks too large to compare as they are."""
 
+from dataclasses import replace
+
 import pytest
 
 from mpi.identity.columns import TraitColumns
 from mpi.identity.model import PartialDate
 from mpi.identity.traits import Traits
+from mpi.matching import candidates as module
 from mpi.matching.blocking import passes
-from mpi.matching.candidates import candidates
+from mpi.matching.candidates import LeftOut, candidates
 
 
 def people(count, **stated):
@@ -61,3 +64,36 @@ def test_each_pass_finds_what_it_is_for(name):
 
     assert {parts[0] for parts in set(passes(one)) & set(passes(other))} == {name}
     assert len(candidates(TraitColumns.of_traits([one, other]))) == 1
+
+
+# --- a pass that gives too many pairs -----------------------------------------------------
+
+ROSE = Traits(birth_name="DUPONT", given_names=("ROSE",), birth_date=DAY)
+SLIP, OTHER = replace(ROSE, birth_name="DUPOMT"), replace(ROSE, birth_name="KHELIFI")
+YEAR_AFTER = replace(ROSE, birth_date=PartialDate(1980, 11, 2))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "kept"),
+    [
+        pytest.param(ROSE, SLIP, True, id="another sound, a slip away"),
+        pytest.param(ROSE, OTHER, False, id="another name"),
+        pytest.param(replace(ROSE, city="RENNES"), replace(OTHER, city="RENNES"), True, id="a town"),
+        pytest.param(ROSE, replace(ROSE, birth_name="LEDUPONT"), True, id="a name in another"),
+        pytest.param(ROSE, YEAR_AFTER, False, id="another day"),
+        pytest.param(ROSE, replace(ROSE, birth_date=PartialDate(1980, 5, 7)), True, id="month and year"),
+        pytest.param(ROSE, replace(ROSE, birth_date=PartialDate(1980)), True, id="the year is all that is known"),
+        pytest.param(ROSE, replace(YEAR_AFTER, birth_date_default=True), True, id="a day for the year"),
+        pytest.param(*(replace(each, birth_place_code="35238") for each in (ROSE, YEAR_AFTER)), True, id="a place"),
+    ],
+)  # fmt: skip
+def test_a_pass_that_gives_too_many_pairs_keeps_those_that_agree_on_more(one, other, kept, monkeypatch):
+    columns = TraitColumns.of_traits([one, other])
+    assert len(candidates(columns)) == 1
+    monkeypatch.setattr(module, "PAIRS_ANYWAY", 0)
+    monkeypatch.setattr(module, "PAIRS_PER_RECORD", 0)
+
+    found = candidates(columns)
+
+    assert len(found) == kept
+    assert any(each == LeftOut(each.name, 1 - kept) for each in found.left_out)
