@@ -38,6 +38,8 @@ PURE = (
     "matching",
     "index/events",
     "index/graph",
+    "index/questions",
+    "index/epochs",
     "index/golden",
     "index/review",
     "index/resolution",
@@ -91,6 +93,7 @@ def test_every_part_is_known():
     parts = {path.relative_to(ROOT / "mpi").parts[0].removesuffix(".py") for path in modules()}
     entry_points = {
         "__init__", "__main__", "cli", "console", "demo", "ingestion", "linkage_commands", "logs", "model_commands",
+        "review_commands", "store_commands",
         "replay", "service",
     }  # fmt: skip
 

@@ -7,7 +7,6 @@ that it does not know. Accelerators only save time. A level without one simply w
 every accelerator what the level itself says.
 """
 
-import os
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 from rapidfuzz.distance import DamerauLevenshtein, JaroWinkler
 from rapidfuzz.process import cpdist
 
@@ -69,7 +69,7 @@ def levels_of(
             levels[some, at] = _levels(comparison, derived, left[some], right[some])
 
     starts = range(0, len(left), PAIRS_AT_ONCE)
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:  # NumPy lets go of the interpreter
+    with ThreadPoolExecutor(max_workers=pa.cpu_count()) as threads:  # NumPy lets go of the interpreter
         for done, _ in enumerate(threads.map(accelerated, starts), start=1):
             progress("comparisons", done, len(starts))
     for at, comparison in enumerate(COMPARISONS):

@@ -9,13 +9,12 @@ from mpi_synthetic import TUNING, tables
 from pyarrow import csv
 
 LINK = """
-import os, sys
+import sys
 import pyarrow
 from mpi.matching import batch, vectors
 
 threads, *arguments = sys.argv[1:]
 pyarrow.set_cpu_count(int(threads))
-os.cpu_count = lambda: int(threads)
 batch.RANDOM_PAIRS = 2_000  # of a large table a part is drawn, and many parts are compared at once
 vectors.PAIRS_AT_ONCE = 500
 sys.argv = ["mpi", "link", *arguments]
