@@ -19,15 +19,13 @@ from rich.text import Text
 from mpi import logs
 from mpi.console import Config, Json, answer, err, out, progress, settings_of
 from mpi.errors import FeedError, MpiError, SettingsError
-from mpi.identity.ins import NEVER_ANSWERED
 from mpi.index.events import MessageState
-from mpi.index.ports import StoredRecord
 from mpi.index.registry import Registry
-from mpi.index.review import LIVE_STATES, TaskState, Verdict
 from mpi.linkage_commands import evaluate, link, train
-from mpi.matching.explain import explain, sentence_of_counterfactual
 from mpi.model_commands import model_app
+from mpi.review_commands import fact_app, person_app, queue_app
 from mpi.store import SqlStore
+from mpi.store_commands import relink, verify
 from mpi.wiring import now, open_registry
 
 app = typer.Typer(
@@ -38,20 +36,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables would print patients
 )
 key_app = typer.Typer(help="API keys.", no_args_is_help=True)
-queue_app = typer.Typer(help="The review queue.", no_args_is_help=True)
 inbox_app = typer.Typer(help="The journal of received messages.", no_args_is_help=True)
 audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
 app.add_typer(key_app, name="key")
 app.add_typer(model_app, name="model")
 app.add_typer(queue_app, name="queue")
+app.add_typer(fact_app, name="fact")
+app.add_typer(person_app, name="person")
 app.add_typer(inbox_app, name="inbox")
 app.add_typer(audit_app, name="audit")
-for command in (link, train, evaluate):
+for command in (link, train, evaluate, relink, verify):
     app.command()(command)
-
-Language = Annotated[Literal["fr", "en"], typer.Option("--lang", help="Language of explanations.")]
-
-_PROTECTED = "identité protégée / protected identity"
 
 _SAID = {MessageState.APPLIED: "accepted"}
 """What `ingest` calls a state, where its reader's word is another than the journal's."""
@@ -285,126 +280,6 @@ def key_revoke(name: Annotated[str, typer.Argument(help="Its name.")], config: C
     out.print("revoked")
 
 
-# ------------------------------------------------------------------------------- review
-
-
-@queue_app.command("list")
-def queue_list(
-    state: Annotated[str, typer.Option(help="live, or one of open, waiting, decided, obsolete.")] = "live",
-    kind: Annotated[str | None, typer.Option(help="Kind of task, such as potential_link.")] = None,
-    after: Annotated[int, typer.Option(help="Start after this task.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """List review tasks."""
-    if state != "live" and state not in set(TaskState):
-        err.print(f"mpi: --state: not one of live, {', '.join(TaskState)}", markup=False)
-        raise typer.Exit(2)
-    states = LIVE_STATES if state == "live" else frozenset({TaskState(state)})
-    with _registry(config) as (_store, registry):
-        tasks = registry.tasks(states=states, kind=kind, after=after, limit=limit)
-    document = [
-        {
-            "id": task.id,
-            "kind": task.key.kind,
-            "state": task.state,
-            "reason": task.reason,
-            "bits": None if task.weight_bits is None else round(task.weight_bits, 1),
-            "opened": task.opened_at,
-        }
-        for task in tasks
-    ]
-    answer(json, document, lambda: out.print(_table(document) if document else "nothing to review"))
-
-
-@queue_app.command("show")
-def queue_show(
-    task_id: Annotated[int, typer.Argument(help="The task.")],
-    lang: Language = "fr",
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Show the two records of a task side by side, and what speaks for and against."""
-    with _registry(config) as (_store, registry):
-        view = registry.review(task_id, actor="user:terminal")
-        names = {d.key: d.authority.namespace for d in registry.directory.domains}
-    left, right = (_side(record, names.get(record.key.domain)) for record in (view.left, view.right))
-    hides = left["protected"] or right["protected"]
-    evidence = [] if hides else explain(view.score, lang)
-    would_change = [] if hides else [sentence_of_counterfactual(found, lang) for found in view.would_change]
-    document = {
-        "id": view.task.id,
-        "kind": view.task.key.kind,
-        "state": view.task.state,
-        "reason": view.task.reason,
-        "version": view.task.version,
-        "left": left,
-        "right": right,
-        "evidence": evidence,
-        "would_change": would_change,
-        "probability": view.score.probability,
-    }
-
-    def show() -> None:
-        task = view.task
-        out.print(
-            f"task {task.id}  version {task.version}  {task.key.kind}  {task.state}  {task.reason}",
-            markup=False,
-        )
-        table = Table("", "left", "right")
-        for trait in dict.fromkeys((*left, *right)):
-            if trait == "protected":
-                continue
-            table.add_row(trait, _cell(left.get(trait)), _cell(right.get(trait)))
-        out.print(table)
-        for name, side in (("left", left), ("right", right)):
-            if side["protected"]:
-                out.print(f"  {name}: {_PROTECTED}", markup=False, highlight=False)
-        for sentence in (*evidence, *would_change):
-            out.print(f"  {sentence}", markup=False, highlight=False)
-
-    answer(json, document, show)
-
-
-@queue_app.command("decide")
-def queue_decide(
-    task_id: Annotated[int, typer.Argument(help="The task.")],
-    verdict: Annotated[Verdict, typer.Argument(help="same, different or undecided.")],
-    reviewer: Annotated[str, typer.Option(help="Who decides; kept in the audit trail.")],
-    reason: Annotated[str, typer.Option(help="Why, in a few words.")] = "",
-    version: Annotated[
-        int | None,
-        typer.Option(help="Version that was read, as `queue show` prints it; refused when it has passed."),
-    ] = None,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Decide a task. The verdict is a fact: it outlives every re-scoring, and `queue undo` withdraws it."""
-    with _registry(config) as (_store, registry):
-        if version is None:
-            version = registry.review(task_id, actor=f"user:{reviewer}").task.version
-        task = registry.decide(task_id, verdict, reviewer=reviewer, version=version, reason=reason)
-    document = {"id": task.id, "state": task.state, "fact": task.fact_id}
-    answer(
-        json,
-        document,
-        lambda: out.print(f"task {task.id} is {task.state}, fact {task.fact_id}", markup=False),
-    )
-
-
-@queue_app.command("undo")
-def queue_undo(
-    fact_id: Annotated[int, typer.Argument(help="The fact a decision became; `queue decide` prints it.")],
-    reviewer: Annotated[str, typer.Option(help="Who undoes; kept in the audit trail.")],
-    config: Config = None,
-) -> None:
-    """Withdraw a decision: everything is derived again as if it had never been made."""
-    with _registry(config) as (_store, registry):
-        registry.withdraw(fact_id, actor=f"user:{reviewer}")
-    out.print(f"fact {fact_id} is withdrawn")
-
-
 # ------------------------------------------------------------------------------- journal
 
 
@@ -492,13 +367,6 @@ def audit_verify(config: Config = None) -> None:
         err.print(f"mpi: the audit chain is broken at event {broken}")
         raise typer.Exit(1)
     out.print("the audit chain holds")
-
-
-def _side(record: StoredRecord, domain: str | None) -> dict[str, Any]:
-    """One record of a task; a protected identity shows nothing but that it is one."""
-    protected = bool(record.traits.attributes & NEVER_ANSWERED)
-    traits = {} if protected else record.traits.to_json()
-    return {"domain": domain, "id": record.key.value, "protected": protected, **traits}
 
 
 def _cell(value: Any) -> Text:

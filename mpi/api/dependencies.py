@@ -7,9 +7,13 @@ from typing import Annotated, Literal, cast
 
 from fastapi import Depends, Path, Query, Request
 
+from mpi.api.duties import Duty, check_duty
 from mpi.errors import NotPermitted, UnknownAuthority
 from mpi.identity.domains import Domain
+from mpi.identity.model import RecordKey
 from mpi.index.audit import AuditEvent
+from mpi.index.events import Fact
+from mpi.index.intake import named_today
 from mpi.index.parties import Directory
 from mpi.index.ports import Store
 from mpi.index.registry import Registry
@@ -71,6 +75,27 @@ class Session:
         found = domains.by_namespace(name) or domains.get(name.removeprefix("urn:oid:"))
         return found if found is not None and found.key in self.visible else None
 
+    def record_key(self, domain: str, value: str, *, place: str = "", epoch: int | None = None) -> RecordKey:
+        """
+        The record an identifier names: today's, unless an epoch is given.
+
+        Args:
+            place: where in the request the identifier stands; empty at its top.
+
+        Raises:
+            UnknownAuthority: see `domain`.
+        """
+        found = self.domain(domain, place=f"{place}.domain" if place else "domain")
+        key = RecordKey(found.key, value, epoch or 0)
+        if epoch is not None:
+            return key
+        with self.store.read() as uow:
+            return named_today(uow, key)
+
+    def sees_fact(self, fact: Fact) -> bool:
+        """Whether both records of a fact are in domains the caller sees."""
+        return {fact.left.domain, fact.right.domain} <= self.visible
+
     def namespace(self, key: str) -> str:
         """How answers name a domain."""
         domain = self.directory.domains.get(key)
@@ -81,14 +106,17 @@ class Session:
         _record(self.store, AuditEvent(self.caller.actor, "R", kind, "list", _now()))
 
 
-def allowed(action: Action) -> Callable[[Request], Session]:
+def allowed(action: Action | Duty) -> Callable[[Request], Session]:
     """A dependency that refuses callers whose role does not allow the action, and says so to the audit."""
 
     def session(request: Request) -> Session:
         caller = cast(Caller, request.state.caller)
         state = request.app.state
         try:
-            check_may(caller, action)
+            if isinstance(action, Duty):
+                check_duty(caller, action)
+            else:
+                check_may(caller, action)
         except NotPermitted:
             event = AuditEvent(caller.actor, "E", "access.denied", f"action/{action}", _now())
             _record(state.store, event)
@@ -115,6 +143,11 @@ MayReadPatient = Annotated[Session, Depends(allowed(Action.READ_PATIENT))]
 MayMatch = Annotated[Session, Depends(allowed(Action.MATCH))]
 MayReadReviews = Annotated[Session, Depends(allowed(Action.READ_REVIEWS))]
 MayDecide = Annotated[Session, Depends(allowed(Action.DECIDE))]
+MayConfirm = Annotated[Session, Depends(allowed(Duty.CONFIRM))]
+MaySplit = Annotated[Session, Depends(allowed(Duty.SPLIT))]
+MayErase = Annotated[Session, Depends(allowed(Duty.ERASE))]
+MayReadTimeline = Annotated[Session, Depends(allowed(Duty.READ_TIMELINE))]
+MayReadTold = Annotated[Session, Depends(allowed(Duty.READ_TOLD))]
 MayReadFacts = Annotated[Session, Depends(allowed(Action.READ_FACTS))]
 MayWithdrawFact = Annotated[Session, Depends(allowed(Action.WITHDRAW_FACT))]
 MayReadMessages = Annotated[Session, Depends(allowed(Action.READ_MESSAGES))]

@@ -78,6 +78,8 @@ _BY_STATUS = {
 
 IMPOSSIBLE_INSTANT = "impossible_instant"
 """The kind of validation error of an instant no record can be of."""
+INCOMPATIBLE = "incompatible"
+"""The kind of validation error of two parts of a request that do not go together."""
 
 _STATIC_MESSAGES = frozenset(
     [
@@ -85,7 +87,7 @@ _STATIC_MESSAGES = frozenset(
         "bool_parsing", "bool_type", "string_type", "list_type", "dict_type", "enum", "literal_error",
         "model_attributes_type", "model_type", "greater_than_equal", "less_than_equal", "greater_than",
         "too_short", "too_long", "string_too_short", "string_too_long", "datetime_type",
-        "timezone_aware", IMPOSSIBLE_INSTANT,
+        "timezone_aware", IMPOSSIBLE_INSTANT, INCOMPATIBLE,
     ]
 )  # fmt: skip
 """Kinds of validation error whose text pydantic makes of the declaration alone, never of the value."""
@@ -122,8 +124,14 @@ def respond(
     places: Sequence[Place] = (),
     headers: Mapping[str, str] | None = None,
     correlation_id: str = "",
+    facts: Sequence[int] = (),
 ) -> Response:
-    """An error body in the form the address calls for."""
+    """
+    An error body in the form the address calls for.
+
+    Args:
+        facts: the assertions that stand in the way.
+    """
     if is_fhir(path):
         texts = [f"{item.place}: {item.problem}" for item in places] or [detail or answer.title]
         if correlation_id:
@@ -138,6 +146,8 @@ def respond(
         body["detail"] = detail
     if places:
         body["errors"] = [{"place": item.place, "problem": item.problem} for item in places]
+    if facts:
+        body["facts"] = list(facts)
     if correlation_id:
         body["correlation_id"] = correlation_id
     return JSONResponse(body, answer.status, headers=dict(headers or {}), media_type=PROBLEM_JSON)
@@ -185,6 +195,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
+def incompatible(place: str, problem: str) -> RequestValidationError:
+    """What to raise when a parameter cannot be had with another one; the problem names no value."""
+    return RequestValidationError([{"type": INCOMPATIBLE, "loc": ("query", place), "msg": problem}])
+
+
 def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.MpiError)
     answer = answer_for(error)
@@ -194,7 +209,13 @@ def _on_error(request: Request, error: Exception) -> Response:
     if not answer.says_why:
         return respond(path, answer)
     place, problem = getattr(error, "place", ""), getattr(error, "problem", "")
-    return respond(path, answer, detail=str(error), places=[Place(place, problem)] if place else ())
+    return respond(
+        path,
+        answer,
+        detail=str(error),
+        places=[Place(place, problem)] if place else (),
+        facts=getattr(error, "facts", ()),
+    )
 
 
 def _on_invalid_request(request: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from mpi.errors import LinkConflict
+from mpi.identity.ins import NEVER_ANSWERED, IdentityAttribute
 from mpi.identity.model import Demographics, RecordKey, SourceRecord, Urgency
 from mpi.identity.traits import Traits, normalise
 from mpi.index import golden
@@ -366,14 +367,21 @@ def fold(record: StoredRecord, epoch: Epoch) -> StoredRecord:
             urgency=Urgency.NONE,
         )
     folded = golden.current([(item.id, item.statement) for item in epoch.accepted])
+    traits = normalise(folded.demographics)
     latest = max(epoch.accepted, key=lambda item: (item.statement.event_time, item.statement.source, item.id))
     return replace(
         record,
         first_event_time=folded.first_event_time,
         demographics=folded.demographics,
-        traits=normalise(folded.demographics),
+        traits=replace(traits, attributes=traits.attributes | _protected_by_held(epoch)),
         urgency=latest.statement.urgency,
     )
+
+
+def _protected_by_held(epoch: Epoch) -> frozenset[IdentityAttribute]:
+    """Protection takes effect at once, whoever the held statement turns out to be about."""
+    stated = {code for held in epoch.held for code in held.statement.statement.demographics.identity_codes}
+    return frozenset(attribute for attribute in NEVER_ANSWERED if attribute in stated)
 
 
 def _not_from_the_future(statement: SourceRecord, at: datetime) -> SourceRecord:

@@ -7,12 +7,50 @@ Built once from the configuration; nothing here changes while the service runs.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from mpi.errors import NotPermitted, SettingsError
 from mpi.identity.domains import Domain, Domains
 from mpi.identity.model import AssigningAuthority
 
 _FINGERPRINT = re.compile(r"(?:[0-9a-f]{2}:?){31}[0-9a-f]{2}", re.ASCII)
+
+
+class Quirk(StrEnum):
+    """A known way of one sender to leave the standard, which is then read as meant and not warned of."""
+
+    NAME_TYPE_IN_XPN_8 = "name_type_in_xpn_8"
+    """The name type stands one component too far."""
+    UNTYPED_NAME_IS_BIRTH_NAME = "untyped_name_is_birth_name"
+    """A name without a type is the birth name."""
+    GENDER_WORDS = "gender_words"
+    """PID-8 holds 1 or 2, H for a man, or a French word."""
+    DATES_WITH_SEPARATORS = "dates_with_separators"
+    """PID-7 is written 1984-02-29, 29/02/1984 or 29.02.1984."""
+    NULL_IS_EMPTY = "null_is_empty"
+    """`""` is what it writes where it knows nothing: it withdraws nothing but an INS."""
+    MISSING_CX_4 = "missing_cx4"
+    """An identifier without an authority is its own whatever its type, but for national ones and visits."""
+    UNKNOWN_EVENTS = "unknown_events"
+    """It sends every event there is: those nobody here reads are kept, acknowledged, and change nothing."""
+
+
+class Acknowledgement(StrEnum):
+    """Which acknowledgements a source gets."""
+
+    ORIGINAL = "original"
+    """One, of the application, once the message is applied; MSH-15 and 16 are not looked at."""
+    ENHANCED = "enhanced"
+    """Those MSH-15 (commit) and MSH-16 (application) ask for; one of the application when they are blank."""
+
+
+class OnTransient(StrEnum):
+    """What a source gets for a message that could not be taken, and may be sent again as it is."""
+
+    CLOSE = "close"
+    """No answer: many senders take AR for final, and drop the message."""
+    AR207 = "AR207"
+    """AR with code 207."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +95,9 @@ class PatientIdentitySource:
     default_charset: str = "8859/1"
     may_link: tuple[str, ...] = ()
     certificate: str = ""
+    acknowledgement: Acknowledgement = Acknowledgement.ORIGINAL
+    on_transient: OnTransient = OnTransient.CLOSE
+    quirks: frozenset[Quirk] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +145,7 @@ class Directory:
         self.accept_test_ins = accept_test_ins
         self.sources = tuple(sources)
         self.consumers = tuple(consumers)
+        self._parties: list[PatientIdentitySource | Consumer] = [*self.sources, *self.consumers]
         self._priorities = dict(priorities)
         _refuse_twins("sources", [source.name for source in self.sources])
         _refuse_twins("consumers", [consumer.name for consumer in self.consumers])
@@ -150,7 +192,7 @@ class Directory:
         """
         if party is not None and party.certificate:
             return certificate.is_one_of(party.certificate)
-        return not any(certificate.is_one_of(other.certificate) for other in self._bound())
+        return not any(certificate.is_one_of(other.certificate) for other in self._parties)
 
     def source_proved_by(self, certificate: ClientCertificate) -> PatientIdentitySource | None:
         """The source that names this certificate, the first if several do."""
@@ -158,11 +200,8 @@ class Directory:
 
     def has_a_place_for(self, certificate: ClientCertificate) -> bool:
         """Whether anybody could speak with this certificate: one is named, or somebody names none."""
-        speaking = [one for one in (*self.sources, *self.consumers) if one.application]
+        speaking = [one for one in self._parties if one.application]
         return any(not one.certificate or certificate.is_one_of(one.certificate) for one in speaking)
-
-    def _bound(self) -> list[PatientIdentitySource | Consumer]:
-        return [one for one in (*self.sources, *self.consumers) if one.certificate]
 
     def fed_by(self, source: PatientIdentitySource, domain: Domain) -> bool:
         """Whether the source may state identities for the domain."""

@@ -669,6 +669,8 @@ class Registry:
         party = next((one for one in self.directory.consumers if one.name == consumer), None)
         if party is None:
             raise UnknownIdentifier("consumer", "no consumer has this name")
+        if key.domain not in party.domains:
+            raise UnknownIdentifier("domain", "this consumer may not see that domain")
         with self._store.read() as uow:
             found = self._answers.cross_reference(
                 uow, key, targets=None, visible=party.domains, as_of=on, protected_now=False

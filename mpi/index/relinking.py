@@ -546,7 +546,9 @@ def _relink(
     for record_id, edges in _rescored(uow, afresh, inside).items():
         uow.edges.replace(record_id, edges)
     seeds = inside | {record_id for record_id in former if record_id < len(done) and done[record_id]}
-    registry.derivation.recompute(uow, seeds, at=at, cause=cause)
+    # A block too large asks nothing anew: the pairs there were are kept, and the preview counts the records.
+    compared = dict.fromkeys(inside - afresh.edges.partly_compared, False)
+    registry.derivation.recompute(uow, seeds, at=at, cause=cause, compared=compared)
     return inside
 
 

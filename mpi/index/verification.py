@@ -15,7 +15,7 @@ import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -195,8 +195,9 @@ def task_differences(
     """
     How the tasks of some records differ from the questions to ask about them.
 
-    An answer holds while what was looked at stays the same. A proposal waits for its second person
-    whatever becomes of the question, and a block that was once too large stays a question.
+    An answer holds while what was looked at stays the same; a statement still held is another one. A
+    proposal waits for its second person whatever becomes of the question, and a block that was too large
+    stays a question until the record is compared again.
     """
     stored = {task.key: task for task in tasks}
     for key, asked in wanted.items():
@@ -210,7 +211,7 @@ def task_differences(
             dict(asked.fingerprint),
         )
         if task.state is TaskState.DECIDED:
-            if not same:
+            if not same or key.topic is Topic.OVERLAY:
                 yield key, NOT_ASKED
         elif not same:
             yield key, "its kind, its reason or what it compares is another"
@@ -464,6 +465,7 @@ class _Verifier:
         for start in range(0, len(ids), RECORDS_PER_SNAPSHOT):
             chunk = ids[start : start + RECORDS_PER_SNAPSHOT]
             self._each(chunk, self._alone, "it cannot be read")
+            self._each(chunk, self._compared, "what it is compared with cannot be read")
             todo = [record_id for record_id in chunk if not done[record_id]]
             self._each(todo, lambda some: self._together(some, done), "what it is related to cannot be read")
             self._read["records"] += len(chunk)
@@ -483,8 +485,7 @@ class _Verifier:
                 self._each([record_id], look, problem)
 
     def _alone(self, ids: Sequence[int]) -> list[Difference]:
-        """Records, their statements, keys, edges and memberships. A list: nothing is told twice."""
-        self._chunk_read.clear()
+        """Records, their statements, keys and memberships. A list: nothing is told twice."""
         self._chunk_messages.clear()
         with self._store.read() as uow:
             records = uow.records.by_ids(ids)
@@ -492,12 +493,29 @@ class _Verifier:
                 *self._identifiers(uow, records),
                 *self._folds(uow, records),
                 *self._blocking_keys(uow, records),
-                *self._edges(uow, records),
+                *self._edge_ends(uow, records),
                 *self._memberships(uow, records),
             ]
-        self._read += self._chunk_read
         for message_id in self._chunk_messages:
             self._statements_of.add(message_id)
+        return found
+
+    def _compared(self, ids: Sequence[int]) -> list[Difference]:
+        """The pairs that records are in, each with its smaller record."""
+        self._chunk_read.clear()
+        with self._store.read() as uow:
+            records = uow.records.by_ids(ids)
+            stored: dict[int, dict[int, Edge]] = defaultdict(dict)
+            for edge in uow.edges.touching(ids):
+                if edge.left_id < edge.right_id:
+                    stored[edge.left_id][edge.right_id] = edge
+            known = uow.records.by_ids({i for ends in stored.values() for i in ends})
+            found = [
+                difference
+                for record in records.values()
+                for difference in self._edges_of(uow, record, stored[record.id], known)
+            ]
+        self._read += self._chunk_read
         return found
 
     def _together(self, ids: Sequence[int], done: bytearray) -> list[Difference]:
@@ -537,8 +555,11 @@ class _Verifier:
                 problem = f"epoch {key.epoch} of its identifier is missing"
                 yield Difference(Check.FOLD, f"record/{first.id}", problem)
                 continue
-            names = ("first_event_time", "demographics", "traits", "urgency", "held_since")
-            wrong = [name for name in names if getattr(stored, name) != getattr(folded, name)]
+            wrong = [
+                item.name.replace("_", " ")
+                for item in fields(StoredRecord)
+                if getattr(stored, item.name) != getattr(folded, item.name)
+            ]
             if wrong:
                 problem = f"its statements give another {', another '.join(wrong)}"
                 yield Difference(Check.FOLD, f"record/{stored.id}", problem)
@@ -554,19 +575,14 @@ class _Verifier:
 
     # ------------------------------------------------------------------------------- edges
 
-    def _edges(self, uow: UnitOfWork, records: Mapping[int, StoredRecord]) -> Iterator[Difference]:
-        """Each pair once: with its smaller record, or as soon as an end is no record."""
-        stored: dict[int, dict[int, Edge]] = defaultdict(dict)
+    @staticmethod
+    def _edge_ends(uow: UnitOfWork, records: Mapping[int, StoredRecord]) -> Iterator[Difference]:
         touching = uow.edges.touching(list(records))
-        ends = {i for edge in touching for i in (edge.left_id, edge.right_id)}
-        known = {**uow.records.by_ids(ends - records.keys()), **records}
+        ends = {i for edge in touching for i in (edge.left_id, edge.right_id)} - records.keys()
+        known = uow.records.by_ids(ends).keys() | records.keys()
         for edge in touching:
             if edge.left_id not in known or edge.right_id not in known or edge.left_id >= edge.right_id:
                 yield Difference(Check.EDGE, _name(edge), "its ends are no two records in order")
-            elif edge.left_id in records:
-                stored[edge.left_id][edge.right_id] = edge
-        for record in records.values():
-            yield from self._edges_of(uow, record, stored[record.id], known)
 
     def _edges_of(
         self,
@@ -579,13 +595,15 @@ class _Verifier:
         keys = keys_of(record)
         found = uow.records.candidates(keys, excluding=record.id, block_cap=BLOCK_CAP)
         others = {other.id: other for other in found.records if other.id > record.id}
-        absent = {i: known[i] for i in stored if i not in others}
+        absent = {i: known[i] for i in stored if i in known and i not in others}
         wanted = {
             edge.right_id: edge
             for edge in self._registry.intake.edges_to(record, [*others.values(), *absent.values()])
         }
         version = self._registry.model.version
         for other_id, edge in stored.items():
+            if other_id not in known:
+                continue  # named with the records
             derived = wanted.get(other_id)
             if edge.model_version != version:
                 problem = f"scored by {edge.model_version}, {version} is active: relink has not been run"
@@ -628,9 +646,6 @@ class _Verifier:
         """The sets and questions of every component that some records are in."""
         if not view.inside:
             return
-        outside = [record.key for i, record in view.records.items() if i not in view.inside]
-        facts = {fact.id: fact for fact in (*view.facts, *uow.facts.standing(outside))}
-        view = replace(view, facts=tuple(facts[fact_id] for fact_id in sorted(facts)))
         current = uow.memberships.current(view.records.keys())
         alone = {record.id: record.native_euid for record in view.records.values()}
         situation = self._registry.derivation.derive(view, {**alone, **current})
@@ -639,9 +654,7 @@ class _Verifier:
                 problem = "the facts put it into another enterprise record"
                 yield Difference(Check.SET, f"record/{record_id}", problem)
         asked = {
-            key: self._with_priority(task, situation.nodes)
-            for key, task in wanted_tasks(situation).items()
-            if key.left_id in view.inside or key.right_id in view.inside
+            key: self._with_priority(task, situation.nodes) for key, task in wanted_tasks(situation).items()
         }
         tasks = uow.reviews.touching(view.inside)
         names = {task.key: f"task/{task.id}" for task in tasks}

@@ -1,12 +1,15 @@
 """`mpi ...` as its user types it: status, words, and what is left in the store."""
 
+import io
 import json
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from mpi import cli, review_commands
 from mpi.store import open_store
 from tests.integration.running import Index, a28
 from tests.unit.feeds.dicom.files import build_header, write_file
@@ -317,3 +320,256 @@ def test_an_address_that_is_taken_is_named(index, tmp_path):
     assert done.returncode == 2
     assert f"127.0.0.1:{port}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# ------------------------------------------------------------- mpi queue, mpi fact, mpi person
+
+ELSE = "FAURE^CHLOE^CHLOE^^^^L"
+
+
+@pytest.fixture
+def typed(index, capsys, monkeypatch):
+    """Types a command in this process; gives its status, standard output and standard error."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "stdin", io.StringIO())
+        monkeypatch.setattr(sys, "argv", ["mpi", *map(str, arguments), "--config", str(index.config)])
+        with pytest.raises(SystemExit) as done:
+            cli.main()  # a command that is done exits too, with status 0
+        printed = capsys.readouterr()
+        return int(done.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def read(typed):
+    """Types a command that has to succeed, and reads the JSON it prints."""
+
+    def run(*arguments):
+        status, printed, problem = typed(*arguments, "--json")
+        assert status == 0, problem
+        return json.loads(printed)
+
+    return run
+
+
+@pytest.fixture
+def fed(typed, tmp_path):
+    """Feeds messages."""
+
+    def feed(*messages):
+        status, _, problem = typed("ingest", written(tmp_path, "more.hl7", *messages))
+        assert status == 0, problem
+
+    return feed
+
+
+def three_records(fed):
+    fed(
+        a28("A", "A1", "C1"),
+        a28("B", "B1", "C2"),
+        a28("C", "C1", "C3", name="BERGER^SOPHIE^SOPHIE^^^^L", born="19550603"),
+    )
+
+
+def by_two(index):
+    whole = index.config.read_text(encoding="utf-8")
+    rule = '[review]\ntwo_person = ["large_set"]\ntwo_person_set_size = 2\n'
+    index.config.write_text(f"{whole}{rule}", encoding="utf-8")
+
+
+def test_the_queue_is_listed_by_priority_claimed_and_given_back(typed, read, fed):
+    fed(
+        a28("A", "N1", "C1", name="CHANTEREAU^BEBE^^^^^L", born="20260301"),
+        a28("B", "N2", "C2", born="20260301"),
+        a28("C", "X1", "C3", name="BERGER^SOPHIE^SOPHIE^^^^L", born="19550603"),
+        a28("C", "X1", "C4", name=ELSE, born="20110809", event="A31", at="20260303090000"),
+    )
+
+    first, second = read("queue", "list", "--order", "priority")
+    claimed = read("queue", "claim", second["id"], "--reviewer", "anne")
+    refused = typed("queue", "claim", second["id"], "--reviewer", "luc")
+    listed = read("queue", "list")
+    released = read("queue", "release", second["id"], "--reviewer", "anne")
+
+    assert (first["kind"], second["kind"]) == ("overlay", "potential_link")
+    assert read("queue", "list", "--order", "priority", "--after", first["id"]) == [second]
+    assert claimed["claimed_by"] == "anne"
+    assert {task["id"]: task["claimed_by"] for task in listed} == {first["id"]: "", second["id"]: "anne"}
+    assert (refused[0], "somebody else" in refused[2]) == (1, True)
+    assert released["claimed_by"] == ""
+
+
+def test_an_overlay_is_shown_with_what_is_held_and_decided(typed, read, fed):
+    fed(
+        a28("A", "X1", "C1"),
+        a28("A", "X1", "C2", name=ELSE, born="20110809", event="A31", at="20260303090000"),
+    )
+
+    shown = read("queue", "show", "1")
+    table = typed("queue", "show", "1")[1]
+    wrong = typed("queue", "decide", "1", "homonyms", "--reviewer", "anne")
+    decided = read("queue", "decide", "1", "different", "--reviewer", "anne")
+
+    assert (shown["left"]["birth_name"], shown["right"]["birth_name"]) == ("CHANTEREAU", "FAURE")
+    assert [held["source"] for held in shown["held"]] == ["ris-a"]
+    assert "held: statement" in table
+    assert (wrong[0], "different, recycled, same" in wrong[2]) == (1, True)
+    assert read("fact", "show", decided["fact"])["kind"] == "set_aside"
+
+
+def test_facts_are_said_listed_and_withdrawn(typed, read, fed):
+    three_records(fed)
+
+    joined = read("fact", "relate", "same", "SITE-A", "A1", "SITE-C", "C1", "--reviewer", "anne")
+    doubted = read("fact", "doubt", "SITE-C", "C1", "--reviewer", "anne", "--reason", "doublon")
+    listed = read("fact", "list")
+    first, later = joined["facts"][0]["id"], doubted["facts"][0]["id"]
+    refused = typed("fact", "withdraw", first, "--reviewer", "luc")
+    done = read("fact", "withdraw", first, "--reviewer", "luc", "--knowing", later)
+
+    assert [(fact["id"], fact["kind"], fact["stands"]) for fact in listed] == [
+        (first, "same", True),
+        (later, "doubted", True),
+    ]
+    assert (refused[0], f"facts [{later}]" in refused[2]) == (1, True)
+    assert (done["stands"], done["withdrawn_by"]) == (False, "user:luc")
+    assert "SITE-C C1" in typed("fact", "list")[1]
+
+
+def test_what_takes_two_people_waits_for_the_second(index, typed, read, fed):
+    by_two(index)
+    three_records(fed)
+
+    said = typed("fact", "relate", "same", "SITE-A", "A1", "SITE-C", "C1", "--reviewer", "anne")
+    [fact] = read("fact", "list")
+    alone = typed("fact", "confirm", fact["id"], "--reviewer", "anne")
+    confirmed = read("fact", "confirm", fact["id"], "--reviewer", "luc")
+    asked = typed("fact", "withdraw", fact["id"], "--reviewer", "luc")
+    done = read("queue", "undo", fact["id"], "--reviewer", "anne")
+
+    assert "mpi fact confirm 1" in said[1]
+    assert (fact["stands"], fact["waits_for"]) == (False, "confirmation")
+    assert alone[0] == 1
+    assert confirmed["facts"][0]["confirmed_by"] == "user:luc"
+    assert "another person" in asked[1]
+    assert done["withdrawn_by"] == "user:anne"
+
+
+def test_a_person_is_found_shown_and_followed(typed, read, fed):
+    three_records(fed)
+
+    found = read("person", "find", "SITE-A", "A1")
+    euid = found["euid"]
+    shown = read("person", "show", euid)
+    history = read("person", "history", euid)
+    timeline = read("person", "timeline", euid)
+
+    assert found["identifiers"] == [{"domain": "SITE-B", "id": "B1"}]
+    assert [(member["id"], member["held"]) for member in shown["members"]] == [("A1", False), ("B1", False)]
+    assert shown["golden"]["birth_name"]["value"] == "CHANTEREAU"
+    assert {row["id"] for row in history["memberships"]} == {"A1", "B1"}
+    assert {row["what"] for row in timeline["happenings"]} == {"stated", "joined"}
+    for command in ("show", "history", "timeline"):
+        assert "SITE-A" in typed("person", command, euid)[1]
+    assert "CHANTEREAU" not in typed("person", "timeline", euid)[1]
+
+
+def test_the_past_is_answered(typed, read, fed):
+    three_records(fed)
+    before = "2020-01-01T00:00:00Z"
+
+    assert typed("person", "find", "SITE-A", "A1", "--as-of", before)[0] == 1
+    assert read("queue", "list", "--as-of", before) == []
+    for wrong in ("yesterday", "2026-03-02", "2026-03-02T08:00:00"):
+        status, _, problem = typed("person", "find", "SITE-A", "A1", "--as-of", wrong)
+        assert (status, "--as-of" in problem, wrong in problem.partition("such as")[0]) == (2, True, False)
+
+
+def test_members_are_split_out_and_moved(typed, read, fed):
+    three_records(fed)
+    euid = read("person", "find", "SITE-A", "A1")["euid"]
+
+    odd = typed("person", "split", euid, "SITE-B", "--reviewer", "anne")
+    stranger = typed("person", "split", euid, "SITE-C", "C1", "--reviewer", "anne")
+    moved = read("person", "split", euid, "SITE-B", "B1", "--to", "SITE-C", "C1", "--reviewer", "anne")
+
+    assert (odd[0], stranger[0]) == (2, 1)
+    assert sorted(fact["kind"] for fact in moved["facts"]) == ["different", "same"]
+    assert read("person", "find", "SITE-C", "C1")["identifiers"] == [{"domain": "SITE-B", "id": "B1"}]
+
+
+def test_a_statement_is_set_aside(read, fed):
+    fed(a28("A", "A1", "C1"), a28("A", "A1", "C2", name="CHANTEREAU^LOUISE^LOUISE^^^^L", event="A31"))
+    euid = read("person", "find", "SITE-A", "A1")["euid"]
+    stated = [row for row in read("person", "timeline", euid)["happenings"] if row["what"] == "stated"]
+
+    said = read("fact", "set-aside", stated[-1]["details"]["statement"], "--reviewer", "anne")
+
+    assert [fact["kind"] for fact in said["facts"]] == ["set_aside"]
+
+
+def test_an_erasure_is_meant_and_final(typed, read, fed):
+    three_records(fed)
+    erase = ("person", "erase", "SITE-A", "A1", "--reviewer", "anne", "--reason", "demande 12")
+
+    unsure = typed(*erase)
+    still = read("person", "find", "SITE-A", "A1")
+    done = read(*erase, "--yes")
+
+    assert unsure[0] == 1
+    assert still["identifiers"]
+    assert done["euid"]
+    assert typed("person", "find", "SITE-A", "A1")[0] == 1
+    assert typed(*erase, "--yes")[0] == 1
+
+
+def test_what_a_consumer_was_told(typed, read, fed):
+    three_records(fed)
+    ask = ("person", "told", "portal", "SITE-A", "A1", "--on")
+
+    told = read(*ask, "2200-01-01T00:00:00Z")
+
+    assert told["identifiers"] == [{"domain": "SITE-B", "id": "B1"}]
+    assert "SITE-B B1" in typed(*ask, "2200-01-01T00:00:00Z")[1]
+    assert typed(*ask, "2020-01-01T00:00:00Z")[0] == 1
+    assert typed("person", "told", "nobody", "SITE-A", "A1", "--on", "2200-01-01T00:00:00Z")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("fact", "doubt", "NOWHERE", "ZQX", "--reviewer", "anne"), 2),
+        (("fact", "doubt", "SITE-A", "ZQX", "--reviewer", "anne"), 1),
+        (("fact", "relate", "perhaps", "SITE-A", "1", "SITE-B", "2", "--reviewer", "anne"), 2),
+        (("fact", "relate", "same", "SITE-A", "ZQX", "SITE-A", "ZQX", "--reviewer", "anne"), 1),
+        (("fact", "show", "99"), 1),
+        (("fact", "confirm", "99", "--reviewer", "anne"), 1),
+        (("fact", "withdraw", "99", "--reviewer", "anne"), 1),
+        (("fact", "set-aside", "99", "--reviewer", "anne"), 1),
+        (("queue", "claim", "99", "--reviewer", "anne"), 1),
+        (("queue", "list", "--order", "priority", "--as-of", "2026-03-02T08:00:00Z"), 2),
+        (("queue", "list", "--order", "priority", "--after", "99"), 1),
+        (("person", "show", "ZQX"), 1),
+        (("person", "timeline", "ZQX"), 1),
+    ],
+)
+def test_what_cannot_be_done_is_said_without_what_was_typed(typed, arguments, status):
+    done, printed, problem = typed(*arguments)
+
+    assert done == status
+    assert problem
+    assert "ZQX" not in printed + problem
+    assert "Traceback" not in problem
+
+
+@pytest.mark.parametrize("group", ["queue_app", "fact_app", "person_app"])
+def test_every_command_of_review_is_in_the_manual_and_has_help(group):
+    manual = (Path(__file__).parents[2] / "docs" / "manual.md").read_text(encoding="utf-8")
+    app = getattr(review_commands, group)
+
+    for command in app.registered_commands:
+        assert f"mpi {group.removesuffix('_app')} {command.name}" in manual
+        assert command.callback.__doc__

@@ -7,6 +7,8 @@ import pytest
 
 from mpi import logs
 from mpi.errors import SettingsError
+from mpi.index.parties import Acknowledgement, OnTransient, Quirk
+from mpi.service import Service
 from mpi.settings import load
 
 CONFIG = """
@@ -123,6 +125,14 @@ def test_what_this_version_does_not_act_on_is_named(config):
         ("[[domains]]\nnamespace = 'SITE-B'\noid = 'b&c'\ntype = 'DNS'", r"domains\.1\.oid"),
         ("[[domains]]\nnamespace = 'SITE-B'\noid = '2.999.1'", r"domains\.1\.oid.*authority\.oid"),
         ("[authority]\noid = 'mpi.invalid'", r"authority\.oid"),
+        ("[mllp.tls]\ncertificate = 'c.pem'\nkey = 'k.pem'", r"mllp\.tls\.ca: required"),
+        ("[mllp.tls]\ncertificate = 'c.pem'", r"mllp\.tls\.key"),
+        ("[[sources]]\nname = 'x'\nfeeds = ['SITE-A']\nquirks = ['odd']", r"sources\.2\.quirks\.0"),
+        ("[[sources]]\nname = 'x'\nfeeds = ['SITE-A']\non_transient = 'AA'", r"sources\.2\.on_transient"),
+        (
+            "[[sources]]\nname = 'x'\nfeeds = ['SITE-A']\ncertificate = 'x'",
+            r"sources\.x\.certificate: needs mllp\.tls",
+        ),
         ("[authority]\nnamespace = 'M|PI'", r"authority\.namespace"),
         (
             "[[sources]]\nname = 'x'\naet = 'P'\nfeeds = ['SITE-A']\n"
@@ -174,6 +184,9 @@ def test_an_address_of_a_consumer_is_host_and_port(config, address):
         ("MPI_LOCALRANKID", "0"),
         ("mpi_http__prot", "8080"),
         ("MPI_HTTP__PORT__X", "8080"),
+        ("MPI_MLLP__TLS__KIE", "k.pem"),
+        ("MPI_MLLP__TLS__KEY__X", "k.pem"),
+        ("MPI_MLLP__TLS", "ZQX"),
         ("MPI_HTTP__", "8080"),
         ("MPI_DOMAINS__0__OID", "2.999.1.9"),
         ("MPI_ACCEPT_TEST_INS__X", "1"),
@@ -211,6 +224,59 @@ def test_every_form_of_variable_is_read(config, monkeypatch):
 
     assert (settings.database.url, settings.mllp.port) == ("sqlite:///other.db", 1)
     assert (settings.accept_test_ins, settings.sources) == (True, [])
+
+
+def test_what_is_particular_about_a_source_is_read(config):
+    particular = (
+        'name = "ris-a"\nquirks = ["gender_words", "missing_cx4"]\nacknowledgement = "enhanced"\n'
+        'on_transient = "AR207"'
+    )
+    config.write_text(CONFIG.replace('name = "ris-a"', particular), encoding="utf-8")
+    ris, pacs = load(config).directory().sources
+
+    assert ris.quirks == {Quirk.GENDER_WORDS, Quirk.MISSING_CX_4}
+    assert (ris.acknowledgement, ris.on_transient) == (Acknowledgement.ENHANCED, OnTransient.AR207)
+    assert (pacs.quirks, pacs.acknowledgement, pacs.on_transient) == (
+        frozenset(), Acknowledgement.ORIGINAL, OnTransient.CLOSE
+    )  # fmt: skip
+
+
+def test_the_tls_of_the_listener_is_read_from_file_and_variable(config, monkeypatch):
+    config.write_text(f"{CONFIG}\n[mllp.tls]\ncertificate = 'c.pem'\nkey = 'k.pem'\nca = 'a.pem'\n")
+    monkeypatch.setenv("MPI_MLLP__TLS__KEY", "other.pem")
+
+    tls = load(config).mllp.tls
+
+    assert (str(tls.certificate), str(tls.key), tls.require_client_certificate) == (
+        "c.pem",
+        "other.pem",
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "is_loopback"),
+    [("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False),
+     ("::", False), ("192.0.2.1", False), ("", False), ("mpi.invalid", False)],
+)  # fmt: skip
+def test_a_plain_listener_is_for_this_machine_unless_told_otherwise(tmp_path, monkeypatch, host, is_loopback):
+    monkeypatch.setenv("MPI_MLLP__HOST", host)
+    monkeypatch.setenv("MPI_MLLP__PORT", "0")
+    monkeypatch.setenv("MPI_DATABASE__URL", f"sqlite:///{tmp_path}/mpi.db")
+
+    assert load().mllp.is_loopback is is_loopback
+    if not is_loopback:
+        with pytest.raises(SettingsError, match=r"mllp\.host.*allow_plain"):
+            Service(load())
+        assert not (tmp_path / "mpi.db").exists()
+
+
+def test_a_plain_listener_may_be_accepted(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPI_MLLP__HOST", "192.0.2.1")
+    monkeypatch.setenv("MPI_MLLP__ALLOW_PLAIN", "true")
+    monkeypatch.setenv("MPI_DATABASE__URL", f"sqlite:///{tmp_path}/mpi.db")
+
+    Service(load()).store.close()
 
 
 def test_a_missing_file_is_an_error(tmp_path):

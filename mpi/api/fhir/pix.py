@@ -136,7 +136,7 @@ def _by_euid(
     found = [
         member.identifier
         for member in record.members
-        if not member.subsumed and (targets is None or member.record.key.domain in targets)
+        if not member.retired and (targets is None or member.record.key.domain in targets)
     ]
     return record.euid, found
 

@@ -5,10 +5,21 @@ What travels in REST bodies. Inputs take no field they do not know; outputs are 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from enum import StrEnum
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, WrapValidator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
+from mpi.api.problems import INCOMPATIBLE
 from mpi.index.review import Verdict
 
 MAX_IDENTITIES = 1000
@@ -22,6 +33,17 @@ class _In(BaseModel):
 
 class _Out(BaseModel):
     model_config = ConfigDict(frozen=True)
+
+
+def _epoch() -> Any:
+    return Field(
+        0,
+        exclude_if=lambda number: number == 0,
+        description="Present when the site gave the identifier to another person: which of them, from 1.",
+    )
+
+
+Reason = Annotated[str, Field(max_length=1000, description="In the reviewer's words; no traits, please.")]
 
 
 def _trait(description: str) -> Any:
@@ -101,6 +123,7 @@ class IdentifierOut(_Out):
 
     domain: str
     id: str
+    epoch: int = _epoch()
 
 
 class ResolvedOut(_Out):
@@ -147,7 +170,15 @@ class MemberOut(_Out):
 
     domain: str
     id: str
-    subsumed: bool = Field(description="Its source retired it in favour of another of its identifiers.")
+    epoch: int = _epoch()
+    subsumed: bool = Field(description="The same as `retired`, under its first name.")
+    retired: bool = Field(
+        description="The identifier names it no longer: merged away, renamed, or given to another person."
+    )
+    held: bool = Field(
+        description="A newer statement looks like another person's, and waits for a decision: an overlay."
+    )
+    doubted: bool = Field(description="A person said that this record is wrong: no weight links it.")
     status: str = Field(description="RNIV status: PROV, RECUP, VALI or QUAL.")
     attributes: list[str] = Field(description="RNIV attributes.")
 
@@ -166,6 +197,9 @@ class PatientOut(_Out):
     asked: str
     euid: str
     retired: bool = Field(description="The identifier asked for now redirects to `euid`.")
+    retired_since: datetime | None = Field(
+        description="When it ceased; null when it did not, or when its record is not the caller's to see."
+    )
     members: list[MemberOut]
     golden: dict[str, GoldenOut]
 
@@ -223,8 +257,10 @@ class MembershipOut(_Out):
     domain: str
     id: str
     euid: str
+    epoch: int = _epoch()
     valid_from: datetime
     valid_to: datetime | None
+    cause: str = Field(description="What made it so: `message/9`, `fact/3`, `relink/1`; empty when not kept.")
 
 
 class HistoryOut(_Out):
@@ -257,20 +293,103 @@ class MatchOut(_Out):
     candidates: list[CandidateOut]
 
 
+class HappeningOut(_Out):
+    """One thing that happened to a person."""
+
+    at: datetime
+    what: str = Field(description="stated, held, asserted, proposed, confirmed, withdrawn, joined, or asked.")
+    subjects: list[IdentifierOut] = Field(description="The records it is about.")
+    actor: str = Field(description="`source:…` or `user:…`; empty for what the engine derived.")
+    cause: str = Field(description="What made it so: `message/9`, `fact/3`, `task/5`, `relink/1`.")
+    details: dict[str, Any] = Field(
+        description="By kind: the statement, the fact, the enterprise record joined, the task. Never traits."
+    )
+
+
+class TimelineOut(_Out):
+    """What happened to a person and why, oldest first."""
+
+    asked: str
+    happenings: list[HappeningOut]
+
+
+class NamedIn(_In):
+    """An identifier of a configured domain."""
+
+    domain: str = Field(min_length=1, max_length=256, description="Namespace or OID of its domain.")
+    id: str = Field(min_length=1, max_length=256, description="The identifier.")
+    epoch: int | None = Field(
+        None, ge=0, le=10_000, description="Which person it named; whom it names today by default."
+    )
+
+
+class SplitIn(_In):
+    """Members to take out of an enterprise record."""
+
+    members: list[NamedIn] = Field(min_length=1, max_length=1000)
+    to: NamedIn | None = Field(
+        None, description="Move them to the enterprise record of this identifier; on their own by default."
+    )
+    reason: Reason = ""
+
+
+class EraseIn(_In):
+    """The identifier whose record is destroyed, and why."""
+
+    domain: str = Field(min_length=1, max_length=256, description="Namespace or OID of its domain.")
+    id: str = Field(min_length=1, max_length=256, description="The identifier.")
+    reason: str = Field(min_length=1, max_length=1000, description="The request it answers; no traits.")
+
+
+class ErasedOut(_Out):
+    """What is left of an erased record."""
+
+    euid: str = Field(description="The enterprise identifier it bore by itself, retired for ever.")
+
+
+class NotificationOut(_Out):
+    """One notification that was queued for a consumer."""
+
+    id: int
+    kind: str
+    queued_at: datetime
+
+
+class ToldOut(_Out):
+    """What a consumer was, or would have been, told of an identifier by an instant."""
+
+    consumer: str
+    asked: IdentifierOut
+    on: datetime
+    identifiers: list[IdentifierOut] = Field(description="The answer to a cross-reference query then.")
+    notified: list[NotificationOut] = Field(description="About that person, queued by then.")
+
+
+class ClaimOut(_Out):
+    """Who works on a task."""
+
+    by: str
+    until: datetime = Field(description="When the claim lapses by itself.")
+
+
 class TaskOut(_Out):
     """A review task."""
 
     id: int
-    kind: str
-    state: str
+    topic: str = Field(description="What is asked: link, duplicate, conflict, overlay, block or quality.")
+    kind: str = Field(description="Why it is asked.")
+    state: str = Field(description="`proposed`: somebody decided, and another person has to confirm it.")
     reason: str
     weight_bits: float | None
+    priority: int = Field(description="The greater, the sooner it should be looked at.")
     version: int
     opened_at: datetime
     changed_at: datetime
     verdict: str | None
-    reviewer: str
-    fact_id: int | None
+    reviewer: str = Field(description="Who decided or proposed; empty when nobody did.")
+    fact_id: int | None = Field(description="The first fact the verdict became.")
+    answers: list[str] = Field(description="Verdicts it takes; none when it is decided or obsolete.")
+    claim: ClaimOut | None = Field(description="The last claim that was not given back.")
 
 
 class TasksOut(_Out):
@@ -278,6 +397,11 @@ class TasksOut(_Out):
 
     reviews: list[TaskOut]
     next: int | None
+    next_priority: int | None = Field(
+        None,
+        exclude_if=lambda priority: priority is None,
+        description="Goes into `after_priority`; with `order=priority` only.",
+    )
 
 
 class SideOut(_Out):
@@ -285,26 +409,95 @@ class SideOut(_Out):
 
     domain: str
     id: str
+    epoch: int = _epoch()
     protected: bool
     traits: dict[str, str | int | bool]
+
+
+class HeldOut(_Out):
+    """A statement that looks like another person's, and does not take effect."""
+
+    statement_id: int
+    reason: str
+    source: str
+    message_id: int
+    event_time: datetime
+    recorded_at: datetime
+    traits: dict[str, str | int | bool] = Field(description="None of a protected identity.")
+
+
+class TaskVersionOut(_Out):
+    """A task as it once was."""
+
+    version: int
+    kind: str
+    state: str
+    reason: str
+    weight_bits: float | None
+    changed_at: datetime
+    verdict: str | None
+    reviewer: str
 
 
 class ReviewOut(TaskOut):
     """A task with what it takes to decide it."""
 
-    left: SideOut
-    right: SideOut
+    left: SideOut = Field(description="On an overlay, the record as it was before the held statement.")
+    right: SideOut = Field(description="On an overlay, what the held statement says.")
     score: ScoreOut
-    would_change: list[str]
-    """What would change the decision, a sentence each."""
+    would_change: list[str] = Field(description="What would change the decision, a sentence each.")
+    fingerprint: dict[str, str] = Field(description="How the records compare: the level of each trait.")
+    changed: list[str] = Field(description="Traits that compare otherwise than at the last answer.")
+    held: list[HeldOut] = Field(description="On an overlay, the statements that wait, as they were judged.")
+    history: list[TaskVersionOut] = Field(description="Every version, the present one last.")
 
 
 class VerdictIn(_In):
     """A person's answer to a task."""
 
-    verdict: Verdict
+    verdict: Verdict = Field(description="One of the task's `answers`.")
     version: int = Field(ge=0, description="Version of the task that was read.")
-    reason: str = Field("", max_length=1000, description="In the reviewer's words; no traits, please.")
+    reason: Reason = ""
+
+
+class Said(StrEnum):
+    """What a person may say of records without being asked."""
+
+    SAME = "same"
+    DIFFERENT = "different"
+    HOMONYMS = "homonyms"
+    DOUBTED = "doubted"
+
+
+class AssertIn(_In):
+    """An assertion about two identifiers, or, when it is a doubt, about one."""
+
+    kind: Said = Field(description="`doubted` is about `left` alone; the others about `left` and `right`.")
+    left: NamedIn
+    right: NamedIn | None = None
+    reason: Reason = ""
+
+    @model_validator(mode="after")
+    def _one_or_two(self) -> Self:
+        if self.kind is Said.DOUBTED and self.right is not None:
+            raise PydanticCustomError(INCOMPATIBLE, "a doubt is about one record: left alone")
+        if self.kind is not Said.DOUBTED and self.right is None:
+            raise PydanticCustomError(INCOMPATIBLE, "it is about two records: right is required")
+        return self
+
+
+class ReasonIn(_In):
+    """Why."""
+
+    reason: Reason = ""
+
+
+class WithdrawIn(_In):
+    """What is known by the one who withdraws."""
+
+    knowing: list[int] = Field(
+        [], max_length=1000, description="Later assertions about the records that would move (see `facts`)."
+    )
 
 
 class FactOut(_Out):
@@ -313,14 +506,30 @@ class FactOut(_Out):
     id: int
     kind: str
     left: IdentifierOut
-    right: IdentifierOut
+    right: IdentifierOut = Field(description="The same as `left` when it is about one record.")
     actor: str
     event_time: datetime
     recorded_at: datetime
     reason: str
     message_id: int | None
+    statement_id: int | None = Field(description="The statement it is about, when it is about one.")
+    act_id: int = Field(description="The first fact of the act; what was said together is undone together.")
+    stands: bool = Field(description="Whether it counts today.")
+    waits_for: str | None = Field(
+        description="`confirmation` or `withdrawal`, when a second person has to agree to it."
+    )
+    confirmed_at: datetime | None
+    confirmed_by: str
+    withdrawal_asked_by: str
     withdrawn_at: datetime | None
     withdrawn_by: str
+
+
+class ActOut(_Out):
+    """The facts of one act of a person."""
+
+    facts: list[FactOut] = Field(description="Those about records the caller may see.")
+    proposed: bool = Field(description="Nothing counts until a second person confirms it.")
 
 
 class FactsOut(_Out):
@@ -366,4 +575,5 @@ class ProblemOut(_Out):
     status: int
     detail: str = ""
     errors: list[PlaceOut] = []
+    facts: list[int] = Field([], description="The assertions that stand in the way, by their ids.")
     correlation_id: str = ""

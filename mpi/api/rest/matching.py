@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from mpi.api.dependencies import Language, LanguageQuery, MayMatch, MayResolve, Session
+from mpi.api.instants import AsOf
 from mpi.api.problems import place_of_validation
 from mpi.api.rest import views
 from mpi.api.rest.bodies import (
@@ -57,13 +58,13 @@ def resolve(body: ResolveIn, session: MayResolve) -> ResolveOut:
 
 
 @router.post("/match")
-def match(body: MatchIn, session: MayMatch, lang: LanguageQuery = "fr") -> MatchOut:
+def match(body: MatchIn, session: MayMatch, lang: LanguageQuery = "fr", as_of: AsOf = None) -> MatchOut:
     """Say whom an identity resembles, how much, and why. A dry run: nothing of it is stored."""
     identity = _demographics(body.identity, "identity")
     if len(body.identity.stated()) < 2:
         raise InvalidIdentity("identity", "at least two traits are needed")
     found = session.registry.find_candidates(
-        identity, visible=session.visible, actor=session.caller.actor, limit=body.limit
+        identity, visible=session.visible, actor=session.caller.actor, limit=body.limit, as_of=as_of
     )
     return MatchOut(candidates=[_candidate(session, candidate, lang) for candidate in found])
 

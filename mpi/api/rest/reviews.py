@@ -1,32 +1,30 @@
-"""Clerical review, and the facts that decisions and sources leave."""
+"""Clerical review: the queue, one question and what it takes to answer it, the answer."""
 
-from collections.abc import Callable
-from typing import Annotated, TypeVar
+from dataclasses import replace
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
-from mpi.api.dependencies import (
-    After,
-    LanguageQuery,
-    Limit,
-    MayDecide,
-    MayReadFacts,
-    MayReadReviews,
-    MayWithdrawFact,
-    RowId,
-    Session,
-)
+from mpi.api.dependencies import After, LanguageQuery, Limit, MayDecide, MayReadReviews, RowId, Session
+from mpi.api.duties import Duty, check_duty
+from mpi.api.instants import AsOf
+from mpi.api.problems import incompatible
 from mpi.api.rest import views
-from mpi.api.rest.bodies import FactOut, FactsOut, ReviewOut, TaskOut, TasksOut, VerdictIn
-from mpi.errors import UnknownReview
-from mpi.index.events import Fact
+from mpi.api.rest.bodies import ReviewOut, TaskOut, TasksOut, VerdictIn
+from mpi.api.rest.conflicts import only_seen
+from mpi.api.rest.paging import next_of, visible_rows
+from mpi.errors import StaleReview, UnknownReview
 from mpi.index.review import LIVE_STATES, Task, TaskKind, TaskState
-from mpi.matching.explain import sentence_of_counterfactual
 
 router = APIRouter(tags=["reviews"])
 
-_PAGE = 200
-_Row = TypeVar("_Row", Task, Fact)
+Order = Annotated[
+    Literal["id", "priority"], Query(description="`priority`: what matters most first; by id otherwise.")
+]
+AfterPriority = Annotated[
+    int | None,
+    Query(ge=0, le=2**31, description="With `order=priority` and `after`: `next_priority` of the last page."),
+]
 
 
 @router.get("/reviews")
@@ -34,18 +32,38 @@ def reviews(
     session: MayReadReviews,
     state: Annotated[list[TaskState] | None, Query(description="States; the live ones by default.")] = None,
     kind: Annotated[TaskKind | None, Query(description="Only this kind.")] = None,
+    order: Order = "id",
     after: After = 0,
+    after_priority: AfterPriority = None,
     limit: Limit = 50,
+    as_of: AsOf = None,
 ) -> TasksOut:
-    """Review tasks by ascending id."""
+    """Review tasks by ascending id, as they are or as they were, or what matters most first."""
     states = frozenset(state) if state else LIVE_STATES
+    if order == "priority" and as_of is not None:
+        raise incompatible("order", "by priority, the queue is read as it is now: without as_of")
 
-    def page(start: int, size: int) -> list[Task]:
-        return session.registry.tasks(states=states, kind=kind, after=start, limit=size)
+    def by_id(start: int, size: int) -> list[Task]:
+        return session.registry.tasks(states=states, kind=kind, after=start, limit=size, as_of=as_of)
 
-    rows = _visible_rows(page, lambda tasks: _visible_tasks(session, tasks), session, after, limit)
+    def by_priority(start: Task | None, size: int) -> list[Task]:
+        return session.registry.urgent_tasks(states=states, kind=kind, after=start, limit=size)
+
+    def keep(tasks: list[Task]) -> list[Task]:
+        return _visible_tasks(session, tasks)
+
+    if order == "priority":
+        start = _place(session, after, after_priority)
+        rows = visible_rows(by_priority, keep, lambda task: task, session=session, after=start, limit=limit)
+    else:
+        rows = visible_rows(by_id, keep, lambda task: task.id, session=session, after=after, limit=limit)
     session.record_read("review.list")
-    return TasksOut(reviews=[views.task(row) for row in rows], next=_next(rows, limit))
+    following = next_of(rows, limit)
+    return TasksOut(
+        reviews=[views.task(row) for row in rows],
+        next=following,
+        next_priority=rows[-1].priority if order == "priority" and following is not None else None,
+    )
 
 
 @router.get("/reviews/{task_id}")
@@ -55,79 +73,56 @@ def review(task_id: RowId, session: MayReadReviews, lang: LanguageQuery = "fr") 
 
     A protected identity shows no traits, and then there is no evidence either.
     """
-    _check_task(session, task_id)
+    _task(session, task_id)
     view = session.registry.review(task_id, actor=session.caller.actor)
-    left, right = views.side(session, view.left), views.side(session, view.right)
-    hides = left.protected or right.protected
-    return ReviewOut(
-        **views.task_fields(view.task),
-        left=left,
-        right=right,
-        score=views.score(view.score, lang, with_evidence=not hides),
-        would_change=[]
-        if hides
-        else [sentence_of_counterfactual(found, lang) for found in view.would_change],
-    )
+    with session.store.read() as uow:
+        versions = uow.reviews.history((task_id,))
+    return views.review(session, view, versions, lang)
+
+
+@router.post("/reviews/{task_id}/claim")
+def claim(task_id: RowId, session: MayDecide) -> TaskOut:
+    """
+    Take a task, so that nobody else works on it: for half an hour, or until it is decided or given back.
+
+    409 when somebody else has it, or when it is no longer live.
+    """
+    _task(session, task_id)
+    return views.task(session.registry.claim(task_id, reviewer=session.caller.name))
+
+
+@router.post("/reviews/{task_id}/release")
+def release(task_id: RowId, session: MayDecide) -> TaskOut:
+    """Give a task back. 409 when somebody else has it, or when it is no longer live."""
+    _task(session, task_id)
+    return views.task(session.registry.release(task_id, reviewer=session.caller.name))
 
 
 @router.post("/reviews/{task_id}/verdict")
 def verdict(task_id: RowId, body: VerdictIn, session: MayDecide) -> TaskOut:
     """
-    Record a verdict. Same and different become facts that outlive every re-scoring.
+    Record a verdict. What it says becomes facts that outlive every re-scoring.
 
-    409 when the task changed since it was read, or when the verdict contradicts a standing fact.
+    Where two people have to agree, the task becomes `proposed`; the same verdict by another person, a
+    lead, confirms it, and another verdict takes its place.
+
+    409 when the task changed since it was read, when somebody else has claimed it, when the verdict is
+    no answer to its question (the problem names those that are), or when it contradicts standing facts.
     """
-    _check_task(session, task_id)
-    decided = session.registry.decide(
-        task_id,
-        body.verdict,
-        reviewer=session.caller.name,
-        version=body.version,
-        reason=body.reason,
-    )
+    task = _task(session, task_id)
+    if task.version != body.version:
+        raise StaleReview(f"review {task_id} is at version {task.version}, not {body.version}")
+    if task.state is TaskState.PROPOSED and task.verdict is body.verdict:
+        check_duty(session.caller, Duty.CONFIRM)
+    with only_seen(session):
+        decided = session.registry.decide(
+            task_id,
+            body.verdict,
+            reviewer=session.caller.name,
+            version=body.version,
+            reason=body.reason,
+        )
     return views.task(decided)
-
-
-@router.get("/facts")
-def facts(session: MayReadFacts, after: After = 0, limit: Limit = 50) -> FactsOut:
-    """Assertions by ascending id, withdrawn ones included."""
-
-    def page(start: int, size: int) -> list[Fact]:
-        return session.registry.facts(after=start, limit=size)
-
-    def keep(rows: list[Fact]) -> list[Fact]:
-        return [row for row in rows if _sees_fact(session, row)]
-
-    rows = _visible_rows(page, keep, session, after, limit)
-    session.record_read("fact.list")
-    return FactsOut(facts=[views.fact(session, row) for row in rows], next=_next(rows, limit))
-
-
-@router.post("/facts/{fact_id}/withdraw")
-def withdraw(fact_id: RowId, session: MayWithdrawFact) -> FactOut:
-    """Undo an assertion: everything is derived again as if it had never stood."""
-    with session.store.read() as uow:
-        stored = uow.facts.get(fact_id)
-    if stored is None or not _sees_fact(session, stored):
-        raise UnknownReview(f"fact {fact_id}: no such fact")
-    return views.fact(session, session.registry.withdraw(fact_id, actor=session.caller.actor))
-
-
-def _visible_rows(
-    page: Callable[[int, int], list[_Row]],
-    keep: Callable[[list[_Row]], list[_Row]],
-    session: Session,
-    after: int,
-    limit: int,
-) -> list[_Row]:
-    """A full page of what the caller may see: the policy applies before the page is counted."""
-    if session.sees_everything:
-        return page(after, limit)
-    kept: list[_Row] = []
-    while len(kept) < limit and (rows := page(after, _PAGE)):
-        kept += keep(rows)
-        after = rows[-1].id
-    return kept[:limit]
 
 
 def _visible_tasks(session: Session, tasks: list[Task]) -> list[Task]:
@@ -138,19 +133,23 @@ def _visible_tasks(session: Session, tasks: list[Task]) -> list[Task]:
     return [task for task in tasks if {task.key.left_id, task.key.right_id} <= seen]
 
 
-def _check_task(session: Session, task_id: int) -> None:
-    """A task the caller may not see is answered exactly as one that does not exist."""
-    if session.sees_everything:
-        return
+def _task(session: Session, task_id: int) -> Task:
+    """
+    A task the caller may see.
+
+    Raises:
+        UnknownReview: it may not, or there is none: the same answer for both.
+    """
     with session.store.read() as uow:
         task = uow.reviews.get(task_id)
     if task is None or not _visible_tasks(session, [task]):
         raise UnknownReview(f"review {task_id}: no such task")
+    return task
 
 
-def _sees_fact(session: Session, fact: Fact) -> bool:
-    return {fact.left.domain, fact.right.domain} <= session.visible
-
-
-def _next(rows: list[_Row], limit: int) -> int | None:
-    return rows[-1].id if len(rows) == limit else None
+def _place(session: Session, after: int, priority: int | None) -> Task | None:
+    """Where a page of the queue begins: after this task, at the priority it had when it was listed."""
+    if not after:
+        return None
+    last = _task(session, after)
+    return last if priority is None else replace(last, priority=priority)

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from mpi.api.app import create_app
+from mpi.index.decisions import TwoPersonRule
 from mpi.index.ports import Store
 from mpi.security.keys import Role, create_key
 from mpi.settings import Settings
@@ -27,13 +28,14 @@ class Served:
     """An application, its world, and a client that signs requests with the key of a caller."""
 
     store: Store
+    rule: TwoPersonRule = field(default_factory=TwoPersonRule)
     world: World = field(init=False)
     app: FastAPI = field(init=False)
     client: TestClient = field(init=False)
     secrets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.world = World(self.store)
+        self.world = World(self.store, rule=self.rule)
         self.app = create_app(Settings(), store=self.store, registry=self.world.registry)
         self.client = TestClient(self.app)
         for role in Role:
@@ -41,6 +43,10 @@ class Served:
         self.add_key("site-b", Role.SITE, "B")
         self.add_key("portal-a", Role.PORTAL, "A")
         self.add_key("reviewer-a", Role.REVIEWER, "A")
+        self.add_key("lead-a", Role.LEAD, "A")
+        self.add_key("auditor-a", Role.AUDITOR, "A")
+        self.add_key("luc", Role.REVIEWER)
+        self.add_key("zoe", Role.LEAD)
 
     def add_key(self, name: str, role: Role, *sites: str) -> str:
         self.secrets[name] = create_key(

@@ -12,6 +12,7 @@ from mpi.security.keys import Role, revoke_key
 from tests.federation import person
 
 CANARY = "ZQX"
+NAMED = {"domain": "SITE-A", "id": "A1"}
 VERDICT = {"verdict": "same", "version": 1}
 PIX = "/fhir/Patient/$ihe-pix"
 SOURCE = "urn:oid:2.999.1.1|A1"
@@ -52,6 +53,34 @@ ROUTES = [
     ("GET", "/api/v1/reviews", None, None, "reviewer lead auditor"),
     ("GET", "/api/v1/reviews/{task_id}", "/api/v1/reviews/1", None, "reviewer lead auditor"),
     ("POST", "/api/v1/reviews/{task_id}/verdict", "/api/v1/reviews/1/verdict", VERDICT, "reviewer lead"),
+    ("POST", "/api/v1/reviews/{task_id}/claim", "/api/v1/reviews/1/claim", None, "reviewer lead"),
+    ("POST", "/api/v1/reviews/{task_id}/release", "/api/v1/reviews/1/release", None, "reviewer lead"),
+    (
+        "GET",
+        "/api/v1/patients/{euid}/timeline",
+        "/api/v1/patients/EUID/timeline",
+        None,
+        "reviewer lead auditor",
+    ),
+    ("POST", "/api/v1/patients/{euid}/split", "/api/v1/patients/EUID/split", {"members": [NAMED]}, "lead"),
+    ("POST", "/api/v1/patients/erase", None, {**NAMED, "reason": "asked for"}, "lead"),
+    (
+        "GET",
+        "/api/v1/told",
+        "/api/v1/told?consumer=portal&domain=SITE-A&id=A1&on=2026-03-02T09:00:00Z",
+        None,
+        "auditor",
+    ),
+    (
+        "POST",
+        "/api/v1/statements/{statement_id}/set-aside",
+        "/api/v1/statements/1/set-aside",
+        None,
+        "reviewer lead",
+    ),
+    ("POST", "/api/v1/facts", None, {"kind": "doubted", "left": NAMED}, "reviewer lead"),
+    ("GET", "/api/v1/facts/{fact_id}", "/api/v1/facts/1", None, "reviewer lead auditor"),
+    ("POST", "/api/v1/facts/{fact_id}/confirm", "/api/v1/facts/1/confirm", None, "lead"),
     ("GET", "/api/v1/facts", None, None, "reviewer lead auditor"),
     ("POST", "/api/v1/facts/{fact_id}/withdraw", "/api/v1/facts/1/withdraw", None, "lead"),
     ("GET", "/api/v1/messages", None, None, "lead auditor operator"),
@@ -210,6 +239,24 @@ ABUSES = [
     ("POST", "/api/v1/reviews/99/verdict", {"verdict": "ZQX", "version": "ZQX", "reason": "ZQX"}),
     ("POST", "/api/v1/reviews/99/verdict", {"verdict": "same", "version": 1, "reason": "ZQX"}),
     ("POST", "/api/v1/facts/99999999999999999999/withdraw", None),
+    ("POST", "/api/v1/facts/99/withdraw", {"knowing": ["ZQX"]}),
+    ("POST", "/api/v1/facts", {"kind": "ZQX", "left": NAMED}),
+    ("POST", "/api/v1/facts", {"kind": "same", "left": NAMED, "reason": "ZQX"}),
+    ("POST", "/api/v1/facts", {"kind": "doubted", "left": NAMED, "right": {"domain": "ZQX", "id": "ZQX"}}),
+    ("POST", "/api/v1/facts", {"kind": "same", "left": NAMED, "right": {"domain": "ZQX", "id": "ZQX"}}),
+    ("POST", "/api/v1/facts", {"kind": "same", "left": NAMED, "right": {"domain": "SITE-B", "id": "ZQX"}}),
+    ("POST", "/api/v1/facts", {"kind": "same", "left": NAMED, "right": NAMED, "reason": "ZQX"}),
+    ("POST", "/api/v1/patients/ZQX/split", {"members": [NAMED], "reason": "ZQX"}),
+    ("POST", "/api/v1/patients/ZQX/split", {"members": [{"domain": "ZQX", "id": "ZQX"}]}),
+    ("POST", "/api/v1/patients/erase", {"domain": "SITE-A", "id": "ZQX", "reason": "ZQX"}),
+    ("POST", "/api/v1/patients/erase", {"domain": "ZQX", "id": "ZQX", "reason": "ZQX"}),
+    ("GET", "/api/v1/patients/ZQX/timeline", None),
+    ("GET", "/api/v1/told?consumer=ZQX&domain=SITE-A&id=ZQX&on=ZQX", None),
+    ("GET", "/api/v1/told?consumer=ZQX&domain=SITE-A&id=ZQX&on=2026-03-02T09:00:00Z", None),
+    ("POST", "/api/v1/statements/99/set-aside", {"reason": "ZQX"}),
+    ("GET", "/api/v1/reviews?order=ZQX", None),
+    ("GET", "/api/v1/reviews?order=priority&as_of=2026-03-02T09:00:00Z", None),
+    ("GET", "/api/v1/reviews?order=priority&after=99", None),
     ("GET", "/api/v1/messages?state=ZQX", None),
     ("GET", "/ZQX", None),
     ("DELETE", "/api/v1/patients/ZQX", None),

@@ -1,11 +1,14 @@
 """Identifiers, enterprise records, why they hold, and what they were."""
 
+from datetime import datetime
 from urllib.parse import quote
 
 import pytest
 
 from mpi.index.review import Verdict
-from tests.federation import START, person
+from tests.federation import SITES, START, authority, person
+
+EVERY_SITE = frozenset(authority(site).universal_id for site in SITES)
 
 
 def a_person_of_two_sites(served):
@@ -55,7 +58,16 @@ def test_identifiers_as_they_were(served):
     assert served.get(
         f"/api/v1/patients/{served.world.euid('A', 'A1')}?as_of={quote(between.isoformat())}"
     ).json()["members"] == [
-        {"domain": "SITE-A", "id": "A1", "subsumed": False, "status": "PROV", "attributes": []}
+        {
+            "domain": "SITE-A",
+            "id": "A1",
+            "subsumed": False,
+            "retired": False,
+            "held": False,
+            "doubted": False,
+            "status": "PROV",
+            "attributes": [],
+        }
     ]
 
 
@@ -121,6 +133,15 @@ def test_a_retired_identifier_still_answers(served):
     found = served.get(f"/api/v1/patients/{alone}").json()
 
     assert (found["asked"], found["euid"], found["retired"]) == (alone, joined, True)
+    [ceased] = [
+        item.valid_to
+        for _, item in served.world.registry.enterprise_record(
+            alone, visible=EVERY_SITE, actor="test"
+        ).history
+        if item.euid == alone
+    ]
+    assert datetime.fromisoformat(found["retired_since"]) == ceased
+    assert served.get(f"/api/v1/patients/{joined}").json()["retired_since"] is None
     history = served.get(f"/api/v1/patients/{alone}/history").json()["memberships"]
     assert [(h["id"], h["euid"], h["valid_to"] is None) for h in history] == [
         ("A1", alone, False),

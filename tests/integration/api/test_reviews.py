@@ -39,7 +39,7 @@ def test_a_task_shows_both_records_side_by_side_and_why(served):
 @pytest.mark.parametrize("code", ["ANOM", "CACH"])
 def test_a_protected_identity_shows_nothing_and_nothing_it_was_compared_by(served, code):
     task = a_doubtful_pair(served)
-    hidden = person("ZQXFAM", "ZQXGIVEN", birth_place_code="", identity_codes=("PROV", code))
+    hidden = person("CHANTERAU", "LISE", birth_place_code="", address="ZQX", identity_codes=("PROV", code))
     served.world.state("B", "B7", hidden, minute=30)
 
     answer = served.get(f"/api/v1/reviews/{task.id}", by="lead")
@@ -65,7 +65,7 @@ def test_a_verdict_joins_and_its_withdrawal_separates(served):
 
     withdrawn = served.post(f"/api/v1/facts/{fact['id']}/withdraw", by="lead")
 
-    assert withdrawn.json()["withdrawn_by"] == "key:lead"
+    assert withdrawn.json()["withdrawn_by"] == "user:lead"
     assert not served.world.together(("A", "A1"), ("B", "B7"))
     assert served.post(f"/api/v1/facts/{fact['id']}/withdraw", by="lead").status_code == 409
 
@@ -167,9 +167,6 @@ def test_the_journal_shows_what_was_tolerated(served):
 
 
 def test_a_limited_lead_sees_the_journal_of_its_sources(served):
-    from mpi.security.keys import Role
-
-    served.add_key("lead-a", Role.LEAD, "A")
     served.world.state("A", "A1", person())
     served.world.state("B", "B7", person())
     served.world.state("A", "A2", person("MAHÉ"))

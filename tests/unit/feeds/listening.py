@@ -5,6 +5,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 from mpi.feeds.mllp import Frame, FrameReader, Handler, Limits, MllpServer, serve
 
@@ -23,12 +24,12 @@ class Listener:
 
 
 @contextlib.contextmanager
-def running(handler: Handler, limits: Limits | None = None) -> Iterator[Listener]:
-    """Serve a handler for the time of a test."""
+def running(handler: Handler, limits: Limits | None = None, **options: Any) -> Iterator[Listener]:
+    """Serve a handler for the time of a test; the options are those of `serve`."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    starting = serve(handler, "127.0.0.1", 0, limits=limits)
+    starting = serve(handler, "127.0.0.1", 0, limits=limits, **options)
     listener = Listener(asyncio.run_coroutine_threadsafe(starting, loop).result(timeout=30), loop)
     try:
         yield listener
@@ -41,9 +42,9 @@ def running(handler: Handler, limits: Limits | None = None) -> Iterator[Listener
 
 
 @contextlib.contextmanager
-def listening(handler: Handler, limits: Limits | None = None) -> Iterator[int]:
+def listening(handler: Handler, limits: Limits | None = None, **options: Any) -> Iterator[int]:
     """Serve a handler for the time of a test, on the port given."""
-    with running(handler, limits) as listener:
+    with running(handler, limits, **options) as listener:
         yield listener.server.port
 
 

@@ -444,3 +444,14 @@ class TestErrors:
 
         with pytest.raises(UnknownIdentifier):
             world.elsewhere("A", "1")
+
+
+def test_a_held_statement_that_hides_an_identity_hides_it_at_once(world):
+    world.state("A", "1", LOUISE)
+    world.state("B", "2", LOUISE)
+
+    world.state("A", "1", replace(HUGO, identity_codes=("VALI", "CACH")), minute=10)
+
+    with pytest.raises(UnknownIdentifier):
+        world.elsewhere("A", "1")
+    assert world.elsewhere("B", "2") == set()

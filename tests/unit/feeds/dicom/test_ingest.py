@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mpi.errors import SettingsError, StoreError, UnreadableMessage, UnsupportedMessage
+from mpi.feeds.dicom.header import read_header
 from mpi.feeds.dicom.ingest import MAX_UNREADABLE_BYTES, IngestSummary, ingest_dicom, read_message
 from mpi.identity.domains import Domains
 from mpi.identity.model import AssigningAuthority, RecordKey
@@ -28,7 +29,14 @@ def run(
 ) -> tuple[IngestSummary, Results, FakeRegistry]:
     registry = registry or FakeRegistry()
     results: Results = []
-    summary = ingest_dicom(registry, build_directory(), paths, source, lambda *result: results.append(result))
+    summary = ingest_dicom(
+        registry,
+        build_directory(),
+        paths,
+        source,
+        lambda *result: results.append(result),
+        read_header=read_header,
+    )
     accounted = summary.applied + summary.duplicate + summary.quarantined + summary.refused + summary.repeated
     assert summary.files == accounted == len(results)
     return summary, results, registry

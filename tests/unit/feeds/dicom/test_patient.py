@@ -6,7 +6,8 @@ from pydicom.dataset import Dataset
 
 from mpi.errors import InvalidIdentity, NotPermitted, UnknownAuthority, UnsupportedMessage
 from mpi.feeds.dicom.header import read_header
-from mpi.feeds.dicom.patient import UNDATED, identity_from_header
+from mpi.feeds.dicom.names import is_test_name
+from mpi.feeds.dicom.patient import UNDATED, identity_from_header, ins_domain_key
 from mpi.identity.ins import INS_NIR_OID, INS_TEST_OID
 from mpi.identity.model import (
     AssigningAuthority,
@@ -168,26 +169,34 @@ def test_issuer(
             {"PatientID": INS, "IssuerOfPatientID": "ASIP-SANTE-INS-NIR"},
             PACS_A,
             UnsupportedMessage,
-            "(0010,0021)",
-            id="INS as the PatientID",
+            "(0010,0020)",
+            id="INS of the other environment as the PatientID",
         ),
         pytest.param(
             {
-                "PatientID": INS,
+                "PatientID": INS[:-1] + "5",
                 "IssuerOfPatientID": None,
                 "IssuerOfPatientIDQualifiersSequence": qualifiers(INS_TEST_OID),
             },
             PACS_A,
-            UnsupportedMessage,
-            "(0010,0021)",
-            id="INS as the PatientID, by its OID",
+            InvalidIdentity,
+            "(0010,0020)",
+            id="INS with a wrong key as the PatientID",
         ),
+        pytest.param(
+            {"PatientID": INS, "IssuerOfPatientID": "ASIP-SANTE-NIR"},
+            PACS_A,
+            InvalidIdentity,
+            "(0010,0020)",
+            id="insurance number as the PatientID",
+        ),
+        pytest.param({"PatientName": "TEST^PATIENT 2"}, PACS_A, UnsupportedMessage, "(0010,0010)", id="test"),
         pytest.param(
             {"PatientID": "284022A999123 88", "IssuerOfPatientID": None, "TypeOfPatientID": "INS"},
             PACS_A,
-            UnsupportedMessage,
+            InvalidIdentity,
             "(0010,0021)",
-            id="INS as the PatientID, by its type",
+            id="INS as the PatientID, of an issuer of none",
         ),
     ],
 )
@@ -201,13 +210,64 @@ def test_what_is_not_an_identity_of_a_local_patient(
     assert INS not in str(caught.value)
 
 
-def test_a_manifest_whose_identifier_is_a_matricule_is_refused_even_without_issuer() -> None:
-    manifest = build_header(
-        SOPClassUID="1.2.840.10008.5.1.4.1.1.88.59", PatientID="276037510669326", IssuerOfPatientID=None
+MANIFEST = {
+    "SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.59",
+    "PatientID": INS,
+    "IssuerOfPatientID": "ASIP-SANTE-INS-NIR",
+    "IssuerOfPatientIDQualifiersSequence": qualifiers(INS_TEST_OID),
+    "OtherPatientIDsSequence": [other_id(INS, "ASIP-SANTE-INS-NIR", INS_TEST_OID)],
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="as the reference implementation writes it"),
+        pytest.param(
+            {"IssuerOfPatientID": None, "IssuerOfPatientIDQualifiersSequence": None}, id="without issuer"
+        ),
+        pytest.param({"SOPClassUID": None}, id="answered by an archive, without SOP class"),
+        pytest.param({"PatientID": f"{INS[:13]} {INS[13:]}"}, id="with a space before the key"),
+    ],
+)
+def test_a_manifest_states_a_record_of_the_ins(changes: dict[str, object]) -> None:
+    record = read(build_header(**(MANIFEST | changes)))
+
+    assert record.key == RecordKey(ins_domain_key(INS_TEST_OID), INS)
+    assert record.identifier.authority.universal_id == INS_TEST_OID
+    assert (record.demographics.national_id, record.demographics.ins) == (INS, "")
+    assert record.source == "pacs-a"
+
+
+def test_a_local_number_in_a_key_object_stays_local() -> None:
+    record = read(
+        build_header(
+            **(MANIFEST | {"PatientID": "A1", "OtherPatientIDsSequence": None})
+            | {"IssuerOfPatientID": None, "IssuerOfPatientIDQualifiersSequence": None}
+        )
     )
 
-    with pytest.raises(UnsupportedMessage):
-        read(manifest)
+    assert record.key == RecordKey("2.999.1.1", "A1")
+
+
+def test_a_manifest_from_nowhere_is_nobodys() -> None:
+    with pytest.raises(NotPermitted):
+        read(build_header(**MANIFEST), None)
+
+
+@pytest.mark.parametrize(
+    "name", ["TEST^TEST", "PATIENT^TEST", "ZZZ^ZZZ", "PHANTOM^QC 3", "QC_DAILY", "Fantôme^Eau", "TEST2"]
+)
+def test_a_test_says_so_in_every_word(name: str) -> None:
+    assert is_test_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["TEST^MARIE", "INCONNU^X", "TESTARD^ANNE", "PATIENT^LOUIS", "CORPS^TETE", "", "ZZ^Z", "DEMONGEOT^QC"],
+)
+def test_who_may_be_somebody_is_no_test(name: str) -> None:
+    assert not is_test_name(name)
 
 
 def test_an_identifier_in_uncertain_characters_is_quarantined() -> None:

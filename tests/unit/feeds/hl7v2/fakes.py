@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from mpi.errors import (
     ControlIdReused,
@@ -35,17 +36,20 @@ SITE_D = AssigningAuthority("SITE-D", "2.999.1.4", "ISO")
 KEY_A, KEY_B, KEY_C, KEY_D = "2.999.1.1", "2.999.1.2", "2.999.1.3", "2.999.1.4"
 
 
-def federation(*, accept_test_ins: bool = True) -> Directory:
+def federation(*, accept_test_ins: bool = True, **ris_a: Any) -> Directory:
     """
     Four sites; RIS_A and GAM_A feed A, HUB feeds B and C; VIEWER_B sees A, B and C, not D.
 
     GAM_A may link A with B and C.
+
+    Args:
+        ris_a: what is particular about RIS_A.
     """
     return Directory(
         own=AssigningAuthority("MPI", "2.999.1", "ISO"),
         domains=Domains([SITE_A, SITE_B, SITE_C, SITE_D]),
         sources=[
-            PatientIdentitySource("ris-a", (KEY_A,), "RIS_A", "SITE_A"),
+            PatientIdentitySource("ris-a", (KEY_A,), "RIS_A", "SITE_A", **ris_a),
             PatientIdentitySource(
                 "gam-a",
                 (KEY_A,),
@@ -145,9 +149,10 @@ class FakeRegistry:
 class Feed:
     """A handler over a fake registry, and what came out of it."""
 
-    def __init__(self, *, accept_test_ins: bool = True) -> None:
+    def __init__(self, *, accept_test_ins: bool = True, **ris_a: Any) -> None:
         self.registry = FakeRegistry()
-        self.handler = Hl7Handler(self.registry, federation(accept_test_ins=accept_test_ins), lambda: NOW)
+        directory = federation(accept_test_ins=accept_test_ins, **ris_a)
+        self.handler = Hl7Handler(self.registry, directory, lambda: NOW)
 
     def send(self, message: bytes | str) -> "Reply":
         """Send one message (text goes in the 8859/15 or UTF-8 it declares, ASCII otherwise)."""
@@ -200,15 +205,40 @@ class Reply:
 
 
 STRUCTURES = {
+    "A02": "ADT_A02",
+    "A03": "ADT_A03",
+    "A06": "ADT_A06",
+    "A07": "ADT_A06",
+    "A09": "ADT_A09",
+    "A10": "ADT_A09",
+    "A11": "ADT_A09",
+    "A12": "ADT_A09",
+    "A14": "ADT_A05",
+    "A15": "ADT_A15",
+    "A16": "ADT_A16",
+    "A21": "ADT_A21",
+    "A22": "ADT_A21",
     "A24": "ADT_A24",
+    "A25": "ADT_A21",
+    "A26": "ADT_A21",
+    "A27": "ADT_A21",
     "A28": "ADT_A05",
     "A31": "ADT_A05",
+    "A32": "ADT_A21",
+    "A33": "ADT_A21",
     "A37": "ADT_A37",
+    "A38": "ADT_A38",
     "A40": "ADT_A39",
     "A43": "ADT_A43",
     "A44": "ADT_A43",
-    "A45": "ADT_A45",
+    "A45": "ADT_A43",
     "A47": "ADT_A30",
+    "A49": "ADT_A30",
+    "A50": "ADT_A50",
+    "A52": "ADT_A52",
+    "A53": "ADT_A52",
+    "A54": "ADT_A54",
+    "A55": "ADT_A52",
 }
 """MSH-9.3, where it is not ADT_A01."""
 PID = "PID|||A1001^^^SITE-A&2.999.1.1&ISO^PI||CHANTEREAU^LOUISE^^^^^L||19840229|F"

@@ -2,9 +2,11 @@ import pytest
 
 from mpi.errors import InvalidIdentity, UnknownAuthority, UnsupportedMessage
 from mpi.feeds.hl7v2 import er7, problems
-from mpi.feeds.hl7v2.adt import STATEMENTS, read_instruction
-from mpi.identity.model import RecordKey
-from mpi.index.events import IdentifiersMerged, IdentityStated
+from mpi.feeds.hl7v2.adt import CHANGES, read_instruction
+from mpi.feeds.hl7v2.pid import MOVEMENT
+from mpi.feeds.hl7v2.profiles import EVENTS
+from mpi.identity.model import RecordKey, Urgency, Witness
+from mpi.index.events import IdentifiersMerged, IdentityStated, Nothing
 from tests.unit.feeds.hl7v2.fakes import KEY_A, KEY_C, PID, SITE_A, adt, federation, merge
 
 A1001 = "A1001^^^SITE-A&2.999.1.1&ISO^PI"
@@ -23,13 +25,110 @@ def refusal(kind, text, **options):
     return refused.value
 
 
-@pytest.mark.parametrize("event", sorted(STATEMENTS))
+STATEMENTS = {"A08", "A28", "A31"}
+REGISTRATIONS = {"A01", "A04", "A05"}
+MOVEMENTS = {"A02", "A03", "A06", "A07", "A09", "A10", "A14", "A15", "A16", "A21", "A22", "A54", "Z99"}
+VOID = {"A11", "A12", "A13", "A25", "A26", "A27", "A32", "A33", "A38", "A49", "A50", "A52", "A53", "A55"}
+
+
+@pytest.fixture
+def movements_told_apart(monkeypatch):
+    """As in an index that has a rank for movements, whichever it is: here the one of a header."""
+    monkeypatch.setattr("mpi.feeds.hl7v2.pid.MOVEMENT", Witness.HEADER)
+
+
+@pytest.mark.parametrize("event", sorted(STATEMENTS | REGISTRATIONS))
 @pytest.mark.parametrize("version", ["2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.5^FRA^2.11", ""])
 def test_identity_events_state_an_identity(event, version):
     stated = instruction(adt(event, version=version))
 
     assert isinstance(stated, IdentityStated)
     assert stated.records[0].key == RecordKey(KEY_A, "A1001")
+
+
+def test_every_event_is_of_one_kind():
+    assert STATEMENTS | REGISTRATIONS | MOVEMENTS | VOID | CHANGES.keys() == EVENTS
+
+
+@pytest.mark.parametrize("event", sorted(EVENTS - CHANGES.keys()))
+def test_the_structure_of_an_event_is_not_warned_of(event):
+    read = instruction(adt(event))
+
+    assert isinstance(read, Nothing) or read.records[0].warnings == ()
+
+
+def test_the_structure_of_another_event_is_warned_of():
+    text = adt("A28").replace("ADT_A05", "ADT_A01")
+
+    assert instruction(text).records[0].warnings == ("MSH^1^9^1^3: not the structure of this event",)
+
+
+@pytest.mark.usefixtures("movements_told_apart")
+@pytest.mark.parametrize(
+    ("events", "version", "is_movement"),
+    [
+        (MOVEMENTS, "2.5", True),
+        (MOVEMENTS, "2.3.1", True),
+        (REGISTRATIONS, "2.5", True),
+        (REGISTRATIONS, "2.5^FRA^2.11", True),
+        (REGISTRATIONS, "2.3.1", False),
+        (REGISTRATIONS, "2.4", False),
+        (REGISTRATIONS, "", False),
+        (STATEMENTS, "2.5", False),
+        (STATEMENTS, "2.3.1", False),
+    ],
+)
+def test_the_version_tells_a_registration_from_a_movement(events, version, is_movement):
+    for event in events:
+        witness = instruction(adt(event, version=version)).records[0].witness
+        assert (witness is Witness.HEADER) is is_movement, event
+
+
+def test_a_movement_counts_as_a_statement_until_the_index_tells_them_apart():
+    assert MOVEMENT is Witness.__members__.get("MOVEMENT", Witness.FEED)
+
+
+WITHDRAWN = {3: "A1001^^^SITE-A", 5: "CHANTEREAU^LOUISE^^^^^L", **dict.fromkeys((7, 8, 11, 13, 23, 32), '""')}
+WITHDRAWING = "|".join(["PID", *(WITHDRAWN.get(number, "") for number in range(1, 33))])
+
+
+def test_a_movement_withdraws_no_strict_trait():
+    moved = instruction(adt("A02", WITHDRAWING)).records[0].demographics
+    stated = instruction(adt("A31", WITHDRAWING)).records[0].demographics
+
+    assert moved.deleted == {"address", "city", "postal_code", "country", "phones", "emails"}
+    assert stated.deleted - moved.deleted == {
+        "birth_date", "sex", "birth_place", "birth_place_code", "identity_codes"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("event", sorted(VOID))
+def test_what_takes_a_visit_back_changes_no_identity(event):
+    assert instruction(adt(event)) == Nothing()
+    assert instruction(adt(event, "PV1||I")) == Nothing()
+
+
+@pytest.mark.parametrize("event", ["A11", "A38", "Z99"])
+def test_a_stranger_takes_nothing_back(event):
+    refusal(problems.SenderNotPermitted, adt(event), source=None)
+
+
+@pytest.mark.parametrize(
+    ("zbe", "urgency"),
+    [
+        ("ZBE|1|20260302||INSERT|N", Urgency.NONE),
+        ("ZBE|1|20260302||UPDATE|N|A01", Urgency.PRESENT),
+        ("ZBE|1|20260302||UPDATE|N|A03", Urgency.NONE),
+        ("ZBE", Urgency.NONE),
+    ],
+)
+def test_a_movement_told_again_is_as_urgent_as_it_was(zbe, urgency):
+    assert instruction(adt("Z99", PID, "PV1||I", zbe)).records[0].urgency is urgency
+
+
+@pytest.mark.parametrize("event", ["Z99", "A02"])
+def test_a_movement_that_is_cancelled_says_nothing(event):
+    assert instruction(adt(event, PID, "ZBE|1|20260302||CANCEL|N|A01")) == Nothing()
 
 
 @pytest.mark.parametrize("processing_id", ["P", "T", "D", "P^T"])

@@ -2,6 +2,7 @@ import pytest
 
 from mpi.errors import UnreadableMessage
 from mpi.feeds.hl7v2 import er7, problems
+from tests.unit.feeds.hl7v2.fakes import KEY_A, Feed, adt
 
 HEAD = b"MSH|^~\\&|RIS_A|SITE_A|MPI|FED|20260302101500||ADT^A28^ADT_A05|F-1|P|2.5|||||FRA|"
 
@@ -132,6 +133,14 @@ def test_the_declared_character_set_decodes_the_message(charset, sent, read):
 
     assert pid is not None
     assert pid.value(5) == read
+
+
+def test_the_first_of_several_character_sets_is_read_and_answered_in():
+    feed = Feed()
+    reply = feed.send(adt("A28", "PID|||A1||ÉMILE", charset="8859/1~8859/15").encode("latin-1"))
+
+    assert feed.latest(KEY_A, "A1").warnings == ("MSH^1^18: several character sets; read in the first",)
+    assert reply.segments("MSH")[0][17] == "8859/1"
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,15 @@ def test_an_own_acknowledgement_sent_back_ends_there(feed):
     assert feed.send(feed.send(adt(event="A99")).raw).raw == b""
 
 
+@pytest.mark.parametrize("name", ["unknown", "unproved"])
+def test_a_source_of_the_name_of_no_source_stops_the_start(feed, name):
+    source = PatientIdentitySource(name, (KEY_A,), "X", "Y")
+    directory = Directory(own=SITE_A, domains=Domains([SITE_A]), sources=[source])
+
+    with pytest.raises(SettingsError, match=name):
+        Hl7Handler(feed.registry, directory, lambda: NOW)
+
+
 @pytest.mark.parametrize("charset", ["", "KLINGON", "ISO IR87"])
 def test_a_source_of_an_unknown_character_set_stops_the_start(feed, charset):
     source = PatientIdentitySource("pacs-x", (KEY_A,), "X", "Y", default_charset=charset)
