@@ -7,7 +7,6 @@ from typing import Annotated, Literal, cast
 
 from fastapi import Depends, Path, Query, Request
 
-from mpi.api.duties import Duty, check_duty
 from mpi.errors import NotPermitted, UnknownAuthority
 from mpi.identity.domains import Domain
 from mpi.identity.model import RecordKey
@@ -106,17 +105,14 @@ class Session:
         _record(self.store, AuditEvent(self.caller.actor, "R", kind, "list", _now()))
 
 
-def allowed(action: Action | Duty) -> Callable[[Request], Session]:
+def allowed(action: Action) -> Callable[[Request], Session]:
     """A dependency that refuses callers whose role does not allow the action, and says so to the audit."""
 
     def session(request: Request) -> Session:
         caller = cast(Caller, request.state.caller)
         state = request.app.state
         try:
-            if isinstance(action, Duty):
-                check_duty(caller, action)
-            else:
-                check_may(caller, action)
+            check_may(caller, action)
         except NotPermitted:
             event = AuditEvent(caller.actor, "E", "access.denied", f"action/{action}", _now())
             _record(state.store, event)
@@ -143,11 +139,11 @@ MayReadPatient = Annotated[Session, Depends(allowed(Action.READ_PATIENT))]
 MayMatch = Annotated[Session, Depends(allowed(Action.MATCH))]
 MayReadReviews = Annotated[Session, Depends(allowed(Action.READ_REVIEWS))]
 MayDecide = Annotated[Session, Depends(allowed(Action.DECIDE))]
-MayConfirm = Annotated[Session, Depends(allowed(Duty.CONFIRM))]
-MaySplit = Annotated[Session, Depends(allowed(Duty.SPLIT))]
-MayErase = Annotated[Session, Depends(allowed(Duty.ERASE))]
-MayReadTimeline = Annotated[Session, Depends(allowed(Duty.READ_TIMELINE))]
-MayReadTold = Annotated[Session, Depends(allowed(Duty.READ_TOLD))]
+MayConfirm = Annotated[Session, Depends(allowed(Action.CONFIRM))]
+MaySplit = Annotated[Session, Depends(allowed(Action.SPLIT))]
+MayErase = Annotated[Session, Depends(allowed(Action.ERASE))]
+MayReadTimeline = Annotated[Session, Depends(allowed(Action.READ_TIMELINE))]
+MayReadTold = Annotated[Session, Depends(allowed(Action.READ_TOLD))]
 MayReadFacts = Annotated[Session, Depends(allowed(Action.READ_FACTS))]
 MayWithdrawFact = Annotated[Session, Depends(allowed(Action.WITHDRAW_FACT))]
 MayReadMessages = Annotated[Session, Depends(allowed(Action.READ_MESSAGES))]

@@ -24,6 +24,13 @@ class Action(StrEnum):
     DECIDE = "decide"
     READ_FACTS = "read_facts"
     WITHDRAW_FACT = "withdraw_fact"
+    CONFIRM = "confirm"
+    """Be the second person, whichever way it is said."""
+    SPLIT = "split"
+    ERASE = "erase"
+    READ_TIMELINE = "read_timeline"
+    READ_TOLD = "read_told"
+    """What a consumer was told in the past, protected identities of today included."""
     READ_MESSAGES = "read_messages"
     READ_INTERFACE = "read_interface"
     """What this index offers: the capability statement and the documentation. No patient in it."""
@@ -40,6 +47,11 @@ PERMITTED: Mapping[Action, frozenset[Role]] = {
     Action.DECIDE: _VIGILANCE,
     Action.READ_FACTS: _VIGILANCE | {Role.AUDITOR},
     Action.WITHDRAW_FACT: frozenset({Role.LEAD}),
+    Action.CONFIRM: frozenset({Role.LEAD}),
+    Action.SPLIT: frozenset({Role.LEAD}),
+    Action.ERASE: frozenset({Role.LEAD}),
+    Action.READ_TIMELINE: _VIGILANCE | {Role.AUDITOR},
+    Action.READ_TOLD: frozenset({Role.AUDITOR}),
     Action.READ_MESSAGES: frozenset({Role.LEAD, Role.AUDITOR, Role.OPERATOR}),
     Action.READ_INTERFACE: frozenset(Role),
 }

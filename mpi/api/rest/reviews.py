@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 
 from mpi.api.dependencies import After, LanguageQuery, Limit, MayDecide, MayReadReviews, RowId, Session
-from mpi.api.duties import Duty, check_duty
 from mpi.api.instants import AsOf
 from mpi.api.problems import incompatible
 from mpi.api.rest import views
@@ -15,6 +14,7 @@ from mpi.api.rest.conflicts import only_seen
 from mpi.api.rest.paging import next_of, visible_rows
 from mpi.errors import StaleReview, UnknownReview
 from mpi.index.review import LIVE_STATES, Task, TaskKind, TaskState
+from mpi.security.policy import Action, check_may
 
 router = APIRouter(tags=["reviews"])
 
@@ -113,7 +113,7 @@ def verdict(task_id: RowId, body: VerdictIn, session: MayDecide) -> TaskOut:
     if task.version != body.version:
         raise StaleReview(f"review {task_id} is at version {task.version}, not {body.version}")
     if task.state is TaskState.PROPOSED and task.verdict is body.verdict:
-        check_duty(session.caller, Duty.CONFIRM)
+        check_may(session.caller, Action.CONFIRM)
     with only_seen(session):
         decided = session.registry.decide(
             task_id,

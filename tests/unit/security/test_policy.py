@@ -18,12 +18,17 @@ ALL = frozenset({"2.999.1.1", "2.999.1.2", "2.999.1.3"})
 MAY = {
     Role.PORTAL: "resolve cross_reference read_patient match read_interface",
     Role.SITE: "resolve cross_reference read_interface",
-    Role.REVIEWER: "resolve cross_reference read_patient match read_reviews decide read_facts read_interface",
+    Role.REVIEWER: (
+        "resolve cross_reference read_patient match read_reviews decide read_facts read_timeline read_interface"
+    ),
     Role.LEAD: (
         "resolve cross_reference read_patient match read_reviews decide read_facts withdraw_fact "
-        "read_messages read_interface"
+        "confirm split erase read_timeline read_messages read_interface"
     ),
-    Role.AUDITOR: "cross_reference read_patient read_reviews read_facts read_messages read_interface",
+    Role.AUDITOR: (
+        "cross_reference read_patient read_reviews read_facts read_timeline read_told read_messages "
+        "read_interface"
+    ),
     Role.OPERATOR: "read_messages read_interface",
 }
 
