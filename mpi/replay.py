@@ -22,7 +22,7 @@ def replay(registry: Registry, message_id: int, *, actor: str) -> Receipt:
     def read(envelope: Envelope) -> Instruction:
         match envelope.protocol:
             case Protocol.HL7V2:
-                return handler.prepare(envelope.raw).read()
+                return handler.read_again(envelope)
             case Protocol.DICOM:
                 return read_message(envelope, registry.directory)
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,9 @@ from mpi.api.app import create_app
 from mpi.errors import SettingsError
 from mpi.feeds import mllp
 from mpi.feeds.hl7v2.handler import Hl7Handler
+from mpi.feeds.tls import server_context
 from mpi.index.registry import Registry
-from mpi.settings import Settings
+from mpi.settings import MllpSettings, Settings
 from mpi.store import SqlStore
 from mpi.wiring import now, open_registry
 
@@ -42,10 +44,12 @@ class Service:
 
     Raises:
         StoreError: the store cannot be opened.
+        SettingsError: the listener would send identities in clear, or its certificate cannot be used.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._tls = _tls(settings.mllp)
         self.store: SqlStore
         self.registry: Registry
         self.store, self.registry = open_registry(settings)
@@ -72,6 +76,9 @@ class Service:
             frame_timeout_seconds=self.settings.mllp.frame_timeout_seconds,
             idle_timeout_seconds=self.settings.mllp.idle_timeout_seconds,
             max_connections=self.settings.mllp.max_connections,
+            max_messages_in_work=self.settings.mllp.max_messages_in_work,
+            wait_timeout_seconds=self.settings.mllp.wait_timeout_seconds,
+            handshake_timeout_seconds=self.settings.mllp.handshake_timeout_seconds,
         )
         workers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="mllp")
         app = create_app(self.settings, store=self.store, registry=self.registry)
@@ -92,6 +99,9 @@ class Service:
                 self.settings.mllp.port,
                 limits=limits,
                 executor=workers,
+                tls=self._tls,
+                handler_of=self.hl7.handler_of,
+                refuse=self.hl7.refuse,
             )
         except OSError as error:
             http_socket.close()
@@ -112,7 +122,7 @@ class Service:
             await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
         finally:
-            await listener.stop()
+            await listener.stop(grace_seconds=self.settings.mllp.drain_timeout_seconds)
             http.should_exit = True
             await serving
             workers.shutdown()
@@ -121,6 +131,28 @@ class Service:
     def stop(self) -> None:
         """Ask `run` to end. Call it from the event loop's own thread."""
         self._stop.set()
+
+
+def _tls(listener: MllpSettings) -> ssl.SSLContext | None:
+    """
+    The TLS of the MLLP listener; None for a plain one.
+
+    Raises:
+        SettingsError: a plain one is open to others than this machine, or a file cannot be used.
+    """
+    if listener.tls is not None:
+        return server_context(
+            listener.tls.certificate,
+            listener.tls.key,
+            listener.tls.ca,
+            require_client_certificate=listener.tls.require_client_certificate,
+        )
+    if listener.is_loopback or listener.allow_plain:
+        return None
+    raise SettingsError(
+        "mllp.host: not loopback, and without mllp.tls identities would travel in clear; "
+        "mllp.allow_plain = true accepts that"
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

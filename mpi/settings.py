@@ -5,11 +5,13 @@ Built by entry points only (`cli`, `create_app`), and passed down. Thresholds an
 settings: they belong to the match model.
 """
 
+import ipaddress
 import json
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -32,7 +34,14 @@ from pydantic_settings import (
 from mpi.errors import SettingsError, UnknownAuthority
 from mpi.identity.domains import Domains
 from mpi.identity.model import AssigningAuthority
-from mpi.index.parties import Consumer, Directory, PatientIdentitySource
+from mpi.index.parties import (
+    Acknowledgement,
+    Consumer,
+    Directory,
+    OnTransient,
+    PatientIdentitySource,
+    Quirk,
+)
 
 _PREFIX = "MPI_"
 _NESTING = "__"
@@ -92,6 +101,19 @@ class HttpSettings(ListenSettings):
     )
 
 
+class MllpTlsSettings(_Section):
+    certificate: Path = Field(
+        description="Certificate the listener shows, in PEM, intermediate ones after it"
+    )
+    key: Path = Field(description="Its private key, in PEM, without a pass phrase")
+    ca: Path | None = Field(
+        None, description="Certificates trusted to be, or to issue, those of senders (trust store, PEM)"
+    )
+    require_client_certificate: bool = Field(
+        True, description="Refuse a sender that shows no trusted certificate (ITI-19)"
+    )
+
+
 class MllpSettings(ListenSettings):
     port: int = Field(2575, ge=0, le=65535, description="TCP port of the HL7 v2 listener; 0 takes a free one")
     max_message_bytes: int = Field(1_048_576, ge=1024, description="Largest frame taken, in bytes")
@@ -102,6 +124,30 @@ class MllpSettings(ListenSettings):
         3600.0, gt=0, description="A silent connection is closed after this long"
     )
     max_connections: int = Field(256, ge=1, description="Connections open at once; further ones are closed")
+    max_messages_in_work: int = Field(
+        64, ge=1, description="Messages handed to the index at once; further senders are not read meanwhile"
+    )
+    wait_timeout_seconds: float = Field(
+        10.0, gt=0, description="A message that could not be handed over for this long is refused"
+    )
+    drain_timeout_seconds: float = Field(
+        10.0, gt=0, description="How long messages in work have to be answered when the service stops"
+    )
+    handshake_timeout_seconds: float = Field(
+        5.0, gt=0, description="A TLS handshake must be complete this long after the connection"
+    )
+    allow_plain: bool = Field(
+        False, description="Listen without TLS on an address that is not loopback; on a closed network only"
+    )
+    tls: MllpTlsSettings | None = Field(None, description="TLS of the listener; plain MLLP without")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it, as far as the address tells."""
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
 
 class AuthoritySettings(_Section):
@@ -136,6 +182,16 @@ class SourceSettings(_Section):
         [], description="Namespaces of further domains whose identifiers it may link with its own"
     )
     default_charset: str = Field("8859/1", description="Character set when MSH-18 is blank (HL7 table 0211)")
+    certificate: str = Field(
+        "", description="Common name or SHA-256 fingerprint of the only certificate that may send as it"
+    )
+    acknowledgement: Acknowledgement = Field(
+        Acknowledgement.ORIGINAL, description="original, or enhanced: as MSH-15 and MSH-16 ask"
+    )
+    on_transient: OnTransient = Field(
+        OnTransient.CLOSE, description="When a message cannot be taken now: close the connection, or AR207"
+    )
+    quirks: list[Quirk] = Field([], description="Known ways in which it leaves the standard")
 
 
 class ConsumerSettings(_Section):
@@ -148,6 +204,9 @@ class ConsumerSettings(_Section):
     )
     webhook: str = Field(
         "", description="https address its notifications go to; not yet used by this version"
+    )
+    certificate: str = Field(
+        "", description="Common name or SHA-256 fingerprint of the only certificate that may query as it"
     )
 
 
@@ -207,8 +266,20 @@ class Settings(BaseSettings):
             if title and title in titles:
                 raise SettingsError(f"sources.{source.name}.aet: another source has this title")
             titles.add(title)
+        self._check_certificates()
         self.directory()
         return self
+
+    def _check_certificates(self) -> None:
+        tls = self.mllp.tls
+        if tls is not None and tls.require_client_certificate and tls.ca is None:
+            raise SettingsError("mllp.tls.ca: required to tell which client certificates are trusted")
+        if tls is not None and tls.ca is not None:
+            return
+        for where, parties in (("sources", self.sources), ("consumers", self.consumers)):
+            for party in parties:
+                if party.certificate:
+                    raise SettingsError(f"{where}.{party.name}.certificate: needs mllp.tls.ca")
 
     @classmethod
     def settings_customise_sources(
@@ -259,6 +330,10 @@ class Settings(BaseSettings):
                     aet=s.aet,
                     default_charset=s.default_charset,
                     may_link=keys(s.may_link, f"sources.{s.name}.may_link"),
+                    certificate=s.certificate,
+                    acknowledgement=s.acknowledgement,
+                    on_transient=s.on_transient,
+                    quirks=frozenset(s.quirks),
                 )
                 for s in self.sources
             ],
@@ -269,6 +344,7 @@ class Settings(BaseSettings):
                     facility=c.facility,
                     domains=frozenset(keys(c.domains, f"consumers.{c.name}.domains")),
                     mllp=c.mllp,
+                    certificate=c.certificate,
                 )
                 for c in self.consumers
             ],
@@ -315,15 +391,13 @@ def _check_variable(name: str, value: str) -> None:
     Raises:
         SettingsError: no setting has that name, or it takes JSON and this is none.
     """
-    first, *inner = name[len(_PREFIX) :].lower().split(_NESTING)
-    setting = Settings.model_fields.get(first)
-    kind = setting.annotation if setting is not None else None
-    section = _section(kind)
-    if inner and section is not None:
-        setting = section.model_fields.get(inner[0])
-        kind = setting.annotation if setting is not None else None
-    if kind is None or len(inner) > (0 if section is None else 1):
-        raise SettingsError(f"{name}: no setting has this name")
+    kind: Any = Settings
+    for step in name[len(_PREFIX) :].lower().split(_NESTING):
+        section = _section(kind)
+        setting = section.model_fields.get(step) if section is not None else None
+        if setting is None:
+            raise SettingsError(f"{name}: no setting has this name")
+        kind = setting.annotation
     is_object = _section(kind) is not None
     if is_object or get_origin(kind) is list:
         try:
@@ -335,4 +409,6 @@ def _check_variable(name: str, value: str) -> None:
 
 
 def _section(kind: Any) -> type[BaseModel] | None:
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    """The section a setting holds, if it may hold one."""
+    kinds = (kind, *get_args(kind)) if get_origin(kind) is UnionType else (kind,)
+    return next((one for one in kinds if isinstance(one, type) and issubclass(one, BaseModel)), None)

@@ -3,31 +3,43 @@ MLLP: frames on a TCP connection, on bytes and strictly; a server on asyncio, a 
 
 A frame is `0x0B` message `0x1C 0x0D`. What a peer gets wrong closes its connection, and is never
 answered as if it had been a message. One message of a connection is in flight at a time, so
-replies keep the order of the requests and a slow index slows its senders instead of filling memory.
+replies keep the order of the requests, and so many of all connections: the others are not read
+meanwhile. A slow index slows its senders instead of filling memory, and in the end refuses them.
 
-Source: HL7 MLLP release 1; IHE ITI TF-2 appendix C (connections).
+Source: HL7 MLLP release 1; IHE ITI TF-2 appendix C (connections); IHE ITI-19 (TLS).
 """
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import structlog
 
 from mpi.errors import StoreError
+from mpi.feeds.tls import certificate_of
+from mpi.index.parties import ClientCertificate
 
 START: Final = 0x0B
 END: Final = 0x1C
 CARRIAGE_RETURN: Final = 0x0D
+BOUNDARY: Final = bytes((END, CARRIAGE_RETURN, START))
+"""Between two messages of one reply, which become two frames."""
 _READ_BYTES: Final = 65_536
+_BACKLOG: Final = 128
+_SHUTDOWN_SECONDS: Final = 2.0
 
 Handler = Callable[[bytes], bytes]
+"""A message to its reply; an empty one is not written."""
+HandlerOf = Callable[[ClientCertificate | None], Handler | None]
+"""A peer's certificate, None without TLS, to what serves its messages; None to refuse it."""
 
 _log = structlog.get_logger()
 
@@ -40,6 +52,8 @@ class Limits:
     Args:
         max_junk_bytes: between two frames, before the peer is taken for something else than MLLP.
         frame_timeout_seconds: from the first byte of a frame to its last, and for a peer to take a reply.
+        max_messages_in_work: handed to the handler at once. Beyond, connections are not read.
+        wait_timeout_seconds: until a message that is not handed over is refused.
     """
 
     max_message_bytes: int = 1_048_576
@@ -47,6 +61,9 @@ class Limits:
     idle_timeout_seconds: float = 3600.0
     max_connections: int = 256
     max_junk_bytes: int = 16
+    max_messages_in_work: int = 64
+    wait_timeout_seconds: float = 10.0
+    handshake_timeout_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +180,18 @@ class _Connection:
     """One peer: reads, hands each frame to the handler, writes its reply, in order."""
 
     def __init__(
-        self, server: "MllpServer", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        server: "MllpServer",
+        handler: Handler,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        peer: str,
     ) -> None:
         self._server = server
+        self._handler = handler
         self._reader = reader
         self._writer = writer
+        self._peer = peer
         self._frames = FrameReader(
             max_message_bytes=server.limits.max_message_bytes, max_junk_bytes=server.limits.max_junk_bytes
         )
@@ -216,14 +240,16 @@ class _Connection:
                     self.busy = False
 
     async def _answer(self, message: bytes) -> bool:
-        loop = asyncio.get_running_loop()
         try:
-            reply = await loop.run_in_executor(self._server.executor, self._server.handler, message)
+            reply = await self._reply(message)
         except StoreError:
             _log.error("mllp.not_acknowledged", peer=self._peer)
             return False
         except Exception as error:  # noqa: BLE001 - the last resort: nothing of the message may reach the log
             _log.error("mllp.handler_failed", peer=self._peer, error=type(error).__name__)
+            return False
+        if reply is None:
+            self._closing("too much in work")
             return False
         if not reply:
             return not self._server.stopping
@@ -236,49 +262,78 @@ class _Connection:
             return False
         return not self._server.stopping
 
+    async def _reply(self, message: bytes) -> bytes | None:
+        """What the handler answers, or how it is refused when nobody takes it in time; None to close."""
+        server = self._server
+        try:
+            async with asyncio.timeout(server.limits.wait_timeout_seconds):
+                await server.room.acquire()
+        except TimeoutError:
+            return server.refuse(message) or None
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(server.executor, self._handler, message)
+        finally:
+            server.room.release()
+
     def _closing(self, reason: str) -> None:
         _log.warning("mllp.closed", peer=self._peer, reason=reason)
 
-    @property
-    def _peer(self) -> str:
-        address = self._writer.get_extra_info("peername")
-        return str(address[0]) if address else ""
-
 
 class MllpServer:
-    """A listener. Start one with `serve`."""
+    """
+    A listener. Start one with `serve`.
 
-    def __init__(self, handler: Handler, limits: Limits, executor: Executor | None) -> None:
-        self.handler = handler
+    It accepts by itself, rather than through `asyncio.start_server`, which hides why a handshake failed.
+    """
+
+    def __init__(
+        self,
+        handler_of: HandlerOf,
+        limits: Limits,
+        executor: Executor | None,
+        tls: ssl.SSLContext | None,
+        refuse: Handler,
+    ) -> None:
         self.limits = limits
         self.executor = executor
+        self.refuse = refuse
         self.stopping = False
-        self._server: asyncio.Server | None = None
-        self._connections: dict[asyncio.Task[None], _Connection] = {}
+        self.room = asyncio.Semaphore(limits.max_messages_in_work)
+        self._handler_of = handler_of
+        self._tls = tls
+        self._listening: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
+        self._connections: dict[asyncio.Task[None], _Connection | None] = {}
 
     @property
     def port(self) -> int:
         """The port it listens on, also when a free one was asked for."""
-        if self._server is None:
+        if not self._listening:
             raise RuntimeError("not started")
-        return int(self._server.sockets[0].getsockname()[1])
+        return int(self._listening[0].getsockname()[1])
 
     @property
     def connections(self) -> int:
         """How many peers are connected."""
         return len(self._connections)
 
-    async def start(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+    async def start(self, host: str, port: int) -> None:
         """Listen."""
-        self._server = await asyncio.start_server(self._connected, host, port, ssl=tls)
+        self._listening = await _listen(host, port)
+        self._accepting = [asyncio.create_task(self._accept(one)) for one in self._listening]
 
     async def stop(self, *, grace_seconds: float = 10.0) -> None:
         """Accept nobody any more, let messages in flight be answered, and close every connection."""
         self.stopping = True
-        if self._server is not None:
-            self._server.close()
+        for accepting in self._accepting:
+            accepting.cancel()
+        if self._accepting:
+            await asyncio.wait(self._accepting)
+        for listening in self._listening:
+            listening.close()
         for task, connection in self._connections.items():
-            if not connection.busy:
+            if connection is None or not connection.busy:
                 task.cancel()
         if self._connections:
             await asyncio.wait(list(self._connections), timeout=grace_seconds)
@@ -287,23 +342,113 @@ class MllpServer:
         if self._connections:
             await asyncio.wait(list(self._connections))
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None or self.stopping or len(self._connections) >= self.limits.max_connections:
-            _log.warning("mllp.refused", open=len(self._connections))
-            await _close(writer)
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, address = await loop.sock_accept(listening)
+            except OSError as error:  # too many open files, most likely: those who wait may have better luck
+                _log.error("mllp.not_accepted", error=type(error).__name__)
+                await asyncio.sleep(0.5)
+                continue
+            if self.stopping or len(self._connections) >= self.limits.max_connections:
+                _log.warning("mllp.refused", open=len(self._connections))
+                accepted.close()
+                continue
+            task = asyncio.create_task(self._serve(accepted, str(address[0])))
+            self._connections[task] = None
+            task.add_done_callback(partial(self._ended, accepted))
+
+    def _ended(self, accepted: socket.socket, task: asyncio.Task[None]) -> None:
+        del self._connections[task]
+        accepted.close()  # again, unless the task ended before it began
+
+    async def _serve(self, accepted: socket.socket, peer: str) -> None:
+        opened = await self._open(accepted, peer)
+        if opened is None:
             return
-        connection = _Connection(self, reader, writer)
-        self._connections[task] = connection
+        reader, writer = opened
         try:
+            handler = self._handler_of(certificate_of(writer.get_extra_info("ssl_object")))
+            if handler is None:
+                _log.warning("mllp.closed", peer=peer, reason="a certificate of no source or consumer")
+                return
+            connection = _Connection(self, handler, reader, writer, peer)
+            task = asyncio.current_task()
+            if task is not None:
+                self._connections[task] = connection
             await connection.run()
         except asyncio.CancelledError:
             pass  # the server stops
-        except (ConnectionError, ssl.SSLError):
-            _log.info("mllp.lost")
+        except OSError:
+            _log.info("mllp.lost", peer=peer)
         finally:
-            del self._connections[task]
             await _close(writer)
+
+    async def _open(
+        self, accepted: socket.socket, peer: str
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """Streams over an accepted connection, the handshake done; None when it failed."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        timed = {"ssl_handshake_timeout": self.limits.handshake_timeout_seconds} if self._tls else {}
+        if self._tls:
+            timed["ssl_shutdown_timeout"] = _SHUTDOWN_SECONDS
+        try:
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol, accepted, ssl=self._tls, **timed
+            )
+        except OSError as error:
+            _log.warning("mllp.closed", peer=peer, reason=f"no TLS: {_why_no_handshake(error)}")
+            return None
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+async def _listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on every address of a host, all of them on the port the first one got."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    listening: list[socket.socket] = []
+    problem: OSError | None = None
+    for family, kind, protocol, _, address in dict.fromkeys(found):
+        if listening:
+            address = (address[0], listening[0].getsockname()[1], *address[2:])
+        try:
+            listening.append(_listening_on(family, kind, protocol, address))
+        except OSError as error:
+            problem = error
+            if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):  # a machine without IPv6
+                break
+    if problem is not None and (not listening or problem.errno == errno.EADDRINUSE):
+        for one in listening:
+            one.close()
+        raise problem
+    return listening
+
+
+def _listening_on(family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+    # The protocol is named: asyncio turns Nagle's algorithm off only on sockets that say they are TCP.
+    one = socket.socket(family, kind, protocol)
+    try:
+        one.setblocking(False)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind(address)
+        one.listen(_BACKLOG)
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
+def _why_no_handshake(error: OSError) -> str:
+    """OpenSSL's own words, which hold nothing a peer wrote."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    reason = getattr(error, "reason", None)
+    return reason.replace("_", " ").lower() if reason else "handshake broken off or too slow"
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:
@@ -323,6 +468,8 @@ async def serve(
     limits: Limits | None = None,
     executor: Executor | None = None,
     tls: ssl.SSLContext | None = None,
+    handler_of: HandlerOf | None = None,
+    refuse: Handler = lambda _message: b"",
 ) -> MllpServer:
     """
     Listen for MLLP on host and port (0 takes a free one), and return the running server.
@@ -332,9 +479,14 @@ async def serve(
             connection at a time; an empty reply is not written. StoreError, or any other exception,
             closes the connection unanswered.
         executor: the event loop's own unless given.
+        handler_of: makes the handler of one peer from its certificate; otherwise `handler` serves all.
+        refuse: what is answered to a message nobody takes in time; empty closes the connection.
+
+    Raises:
+        OSError: the address cannot be listened on.
     """
-    server = MllpServer(handler, limits or Limits(), executor)
-    await server.start(host, port, tls=tls)
+    server = MllpServer(handler_of or (lambda _peer: handler), limits or Limits(), executor, tls, refuse)
+    await server.start(host, port)
     return server
 
 

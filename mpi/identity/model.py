@@ -203,6 +203,8 @@ class Witness(StrEnum):
 
     FEED = "feed"
     """A patient identity source: ADT, FHIR, an initial load."""
+    MOVEMENT = "movement"
+    """A movement of an encounter (ITI-31): current on where somebody lives, never on who they are."""
     HEADER = "header"
     """A DICOM header: a copy of an identity, often old or in the used name."""
 

@@ -62,19 +62,20 @@ class Epoch:
             changes_person: None when a person has decided that the statement is of this epoch.
         """
         statement = item.statement
-        after = _as_stated_next(self.known, statement)
-        if changes_person is not None and after != self.known:
-            reason = changes_person(_less_replaced_ins(self.known, statement), after)
+        believed = _with(self.known, replace(statement, witness=Witness.FEED))
+        if changes_person is not None and believed != self.known:
+            reason = changes_person(_less_replaced_ins(self.known, statement), believed)
             if reason is not None:
                 self.held.append(Held(item, reason))
                 return
         self.accepted.append(item)
-        self.known = after
+        self.known = believed if statement.witness is Witness.FEED else _with(self.known, statement)
         # A source that states the right person again has corrected what it said in between.
         right_again = [
             held
             for held in self.held
             if held.statement.statement.source == statement.source
+            and statement.witness in (Witness.FEED, held.statement.statement.witness)
             and held.statement.statement.event_time <= statement.event_time
         ]
         self.corrected += right_again
@@ -147,13 +148,13 @@ def present(key: RecordKey, facts: Iterable[Fact]) -> RecordKey:
 
 def in_order(statements: Iterable[StoredStatement]) -> Iterator[StoredStatement]:
     """
-    The order in which statements are judged: each source's own, feeds before headers.
+    The order in which statements are judged: each source's own, feeds before movements before headers.
 
     Between sources the earlier event goes first, ties by name, so that the order in which their
     messages happened to come in decides nothing. A late message of a source about an earlier time
     is judged in its place in that source's stream: it cannot make those before it look wrong.
     """
-    for witness in (Witness.FEED, Witness.HEADER):
+    for witness in (Witness.FEED, Witness.MOVEMENT, Witness.HEADER):
         queues: dict[str, list[StoredStatement]] = {}
         for item in sorted(statements, key=lambda s: s.id):
             if item.statement.witness is witness:
@@ -165,12 +166,12 @@ def in_order(statements: Iterable[StoredStatement]) -> Iterator[StoredStatement]
                 del queues[source]
 
 
-def _as_stated_next(known: Demographics, statement: SourceRecord) -> Demographics:
+def _with(known: Demographics, statement: SourceRecord) -> Demographics:
     """What the identifier stands for after one more statement, whatever event time it bears."""
     if known == Demographics():
         return golden.current([(0, statement)]).demographics
-    before = replace(statement, demographics=known, witness=Witness.FEED, event_time=statement.event_time)
-    after = replace(statement, witness=Witness.FEED, event_time=_LATEST)
+    before = replace(statement, demographics=known, witness=Witness.FEED)
+    after = replace(statement, event_time=_LATEST)
     return golden.current([(0, before), (1, after)]).demographics
 
 

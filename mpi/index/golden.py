@@ -24,6 +24,17 @@ _NAME_FIELDS = {
 }
 
 
+_STRICT = frozenset(
+    {
+        *(_NAME_FIELDS[use] for use in (NameUse.BIRTH, NameUse.UNSPECIFIED)),
+        *("birth_date", "birth_date_interpreted", "sex", "birth_place_code", "birth_place"),
+        *("ins", "ins_oid", "identity_codes", "mother_birth_name", "birth_order", "multiple_birth"),
+    }
+)
+"""Who somebody is, and what the identity is worth."""
+_WEIGHT = {Witness.HEADER: 0, Witness.MOVEMENT: 1, Witness.FEED: 2}
+
+
 @dataclass(frozen=True, slots=True)
 class Current:
     """A source record as its statements leave it, and when each field became true."""
@@ -37,9 +48,10 @@ def current(statements: Sequence[tuple[int, SourceRecord]]) -> Current:
     """
     Fold the statements of one source record.
 
-    A DICOM header never outweighs a patient identity source; otherwise the later event wins,
-    field by field, and an older message arriving late becomes history. At equal times the
-    source's name, then its own order, decide. An empty field says nothing; a deleted one empties.
+    The later event wins, field by field, and an older message arriving late becomes history. At
+    equal times the source's name, then its own order, decide. A DICOM header never outweighs a
+    patient identity source; a movement of an encounter does not either on strict traits, and
+    counts as one on the others. An empty field says nothing; a deleted one empties.
 
     Three things move as a whole: the home address; the given names of a name; and the identity
     status with its INS, so that a status stated again without the INS withdraws it.
@@ -47,33 +59,52 @@ def current(statements: Sequence[tuple[int, SourceRecord]]) -> Current:
     Args:
         statements: (order of recording, statement); not empty.
 
-    Source: EVN-6, EVN-2, MSH-7 as event time; invariants I25 and I49; EXI SI 08 for the INS.
+    Source: EVN-6, EVN-2, MSH-7 as event time; invariants I25 and I49; EXI SI 08 for the INS; RNIV
+    (strict traits).
     """
-    ordered = sorted(
-        statements,
-        key=lambda item: (item[1].witness is Witness.FEED, item[1].event_time, item[1].source, item[0]),
-    )
     values: dict[str, Any] = {}
     names: dict[NameUse, PersonName] = {}
     since: dict[str, datetime] = {}
-    for _, statement in ordered:
-        stated = statement.demographics
-        for gone in (*stated.deleted, *_moved_along(stated)):
+    for strict in (True, False):
+        for _, statement in sorted(statements, key=lambda item: _rank(*item, strict=strict)):
+            _add(statement, values, names, since, strict=strict)
+    folded = Demographics(names=tuple(names[use] for use in NameUse if use in names), **values)
+    return Current(folded, min(statement.event_time for _, statement in statements), since)
+
+
+def _rank(order: int, statement: SourceRecord, *, strict: bool) -> tuple[int, datetime, str, int]:
+    """What a statement is outweighed by: a greater one."""
+    weight = _WEIGHT[statement.witness]
+    return (weight if strict else min(weight, 1)), statement.event_time, statement.source, order
+
+
+def _add(
+    statement: SourceRecord,
+    values: dict[str, Any],
+    names: dict[NameUse, PersonName],
+    since: dict[str, datetime],
+    *,
+    strict: bool,
+) -> None:
+    """Lay the strict traits of one more statement, or the others, over what is known."""
+    stated = statement.demographics
+    for gone in (*stated.deleted, *_moved_along(stated)):
+        if gone != "names" and (gone in _STRICT) is strict:
             values.pop(gone, None)
             since[gone] = statement.event_time
-            for use, field_name in _NAME_FIELDS.items():
-                if gone in (field_name, "names"):
-                    names.pop(use, None)
-        for name in stated.names:
+        for use, field_name in _NAME_FIELDS.items():
+            if gone in (field_name, "names") and (field_name in _STRICT) is strict:
+                names.pop(use, None)
+                since[gone] = statement.event_time
+    for name in stated.names:
+        if (_NAME_FIELDS[name.use] in _STRICT) is strict:
             names[name.use] = _renamed(names.get(name.use), name)
             since[_NAME_FIELDS[name.use]] = statement.event_time
-        for field_name in _FIELDS:
-            value = getattr(stated, field_name)
-            if value not in _ABSENT:
-                values[field_name] = value
-                since[field_name] = statement.event_time
-    folded = Demographics(names=tuple(names[use] for use in NameUse if use in names), **values)
-    return Current(folded, min(statement.event_time for _, statement in ordered), since)
+    for field_name in _FIELDS:
+        value = getattr(stated, field_name)
+        if value not in _ABSENT and (field_name in _STRICT) is strict:
+            values[field_name] = value
+            since[field_name] = statement.event_time
 
 
 def _moved_along(stated: Demographics) -> tuple[str, ...]:

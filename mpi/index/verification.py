@@ -447,13 +447,13 @@ class _Verifier:
                 yield Difference(Check.MESSAGE, subject, "the message it replays is not there")
             elif again.state in (MessageState.APPLIED, MessageState.DUPLICATE):
                 yield Difference(Check.MESSAGE, subject, f"it replays a message that is {again.state}")
-        if message.state is MessageState.DUPLICATE:
+        if message.state is MessageState.DUPLICATE and message.envelope.raw:  # what was erased has no name
             first = uow.inbox.original(message.envelope.dedupe_key)
             if first is None or first.id >= message.id or first.state is not MessageState.APPLIED:
                 yield Difference(Check.MESSAGE, subject, "it is a duplicate of no message that was applied")
             elif first.envelope.content_hash != message.envelope.content_hash:
                 yield Difference(Check.MESSAGE, subject, "it is a duplicate of a message with other content")
-            elif first.reply and first.reply != message.reply:  # what was erased has none
+            elif first.reply != message.reply:
                 yield Difference(Check.MESSAGE, subject, "it was answered otherwise than the first time")
 
     # ----------------------------------------------------------------------------- records
@@ -876,4 +876,6 @@ def _statement_problems(uow: UnitOfWork, fact: Fact) -> Iterator[str]:
 
 
 def _is_erased(uow: UnitOfWork, key: RecordKey) -> bool:
-    return any(f.kind is FactKind.ERASED and f.left[:2] == key[:2] for f in uow.facts.standing([key]))
+    """Whether an epoch of the identifier was erased, and statements with it."""
+    epochs = [record.key for record in uow.records.epochs(key.domain, key.value)]
+    return any(fact.kind is FactKind.ERASED for fact in uow.facts.standing(epochs))

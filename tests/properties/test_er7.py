@@ -2,6 +2,7 @@
 
 import random
 import string
+from collections import Counter
 
 import pytest
 from hl7apy.consts import VALIDATION_LEVEL
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from mpi.errors import UnreadableMessage
 from mpi.feeds.hl7v2 import er7
 from mpi.index.events import MessageState
+from mpi.index.parties import Acknowledgement, Quirk
+from tests.properties import hl7_grammar
 from tests.unit.feeds.hl7v2.fakes import Feed, adt
 
 PUNCTUATION = sorted(set(string.punctuation) - {'"'})
@@ -162,6 +165,43 @@ def test_every_message_gets_one_answer_and_one_terminal_state(feed, changes):
             feed.state is MessageState.APPLIED
             or (feed.state is MessageState.DUPLICATE and reply.msa_1 == "AA")
         )
+
+
+def answers_whatever_comes(seed, count):
+    """Each generated frame is answered, or ignored as an acknowledgement; and journalled, unless it asks."""
+    chance = random.Random(seed)
+    quirky = {"quirks": frozenset(Quirk), "acknowledgement": Acknowledgement.ENHANCED}
+    feeds = [Feed(), Feed(**quirky)]
+    answered = Counter()
+    for _ in range(count):
+        sent, feed = hl7_grammar.frame(chance), chance.choice(feeds)
+        feed.registry.journal.clear()
+        reply = feed.send(sent)
+        answered.update(segment[1] for segment in reply.segments("MSA"))
+        if not feed.registry.journal:
+            assert reply.segments("MSA") or reply.segments("BTS") or b"ACK" in sent.upper()
+        elif not reply.raw:
+            assert feed is feeds[1]  # it asked for no acknowledgement
+        for envelope, receipt in feed.registry.journal:
+            assert receipt.error is not None or receipt.state in (
+                MessageState.APPLIED,
+                MessageState.DUPLICATE,
+            )
+            assert len(envelope.raw) <= len(sent)
+    return answered
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_sent_is_answered_and_kept(seed):
+    answered = answers_whatever_comes(seed, 500)
+
+    assert min(answered[code] for code in ("AA", "AE", "AR", "CA", "CR")) > 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100, 110))
+def test_a_hundred_thousand_messages_of_every_kind_are_answered_and_kept(seed):
+    answers_whatever_comes(seed, 10_000)
 
 
 @pytest.mark.long

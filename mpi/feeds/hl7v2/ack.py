@@ -133,6 +133,58 @@ def acknowledge(
     return write_acknowledgement(header, msa_1, fault, at=at, own_application=own_application)
 
 
+def acknowledge_enhanced(
+    header: Segment, error: Exception | None, *, at: datetime, own_application: str
+) -> list[str]:
+    """
+    Write the acknowledgements that MSH-15 and MSH-16 ask for: of the commit, of the application, both or none.
+
+    What is committed is kept, and need not be sent again, even if it could not be applied. What was
+    not committed gets no application acknowledgement.
+
+    Raises:
+        StoreError: the error is one.
+
+    Source: HL7 v2.5 section 2.9.3 (enhanced mode), tables 0008 and 0155.
+    """
+    if not asks_for_enhanced(header):
+        return [acknowledge(header, error, at=at, own_application=own_application)]
+    commit, fault = _committed(error), fault_of(error) if error is not None else None
+    written = []
+    if _is_wanted(header.value(15), success=commit == "CA"):
+        shown = None if commit == "CA" else fault
+        written.append(write_acknowledgement(header, commit, shown, at=at, own_application=own_application))
+    if commit == "CA" and _is_wanted(header.value(16), success=error is None):
+        written.append(acknowledge(header, error, at=at, own_application=own_application))
+    return written
+
+
+def asks_for_enhanced(header: Segment) -> bool:
+    """Whether MSH-15 or MSH-16 is valued."""
+    return bool(header.value(15) or header.value(16))
+
+
+def _committed(error: Exception | None) -> str:
+    if error is None:
+        return "CA"
+    if answer_of(error).msa_1 == "AR":
+        return "CR"
+    return "CE" if isinstance(error, UnreadableMessage | ControlIdReused | NotPermitted) else "CA"
+
+
+def _is_wanted(condition: str, *, success: bool) -> bool:
+    """By table 0155; a blank one asks for nothing, and one that is not of the table for everything."""
+    match condition.strip().upper():
+        case "" | "NE":
+            return False
+        case "ER":
+            return not success
+        case "SU":
+            return success
+        case _:
+            return True
+
+
 def write_acknowledgement(
     header: Segment | None, msa_1: str, fault: Fault | None, *, at: datetime, own_application: str
 ) -> str:
@@ -167,7 +219,7 @@ def fill_header(
     processing_id = header.value(11) if header is not None else ""
     msh[10] = processing_id if processing_id in ("P", "T", "D") else "P"
     msh[16] = echo(header, 17)
-    msh[17] = echo(header, 18)
+    msh[17] = echo(header, 18).split("~", 1)[0]  # the one it is written in
     return msh
 
 

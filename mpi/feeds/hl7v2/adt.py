@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from mpi.errors import InvalidIdentity, UnsupportedMessage
-from mpi.feeds.hl7v2 import changes, problems
+from mpi.feeds.hl7v2 import changes, minimised, problems
 from mpi.feeds.hl7v2.er7 import Message, Segment
 from mpi.feeds.hl7v2.pid import read_identity
-from mpi.index.events import Instruction
-from mpi.index.parties import Directory, PatientIdentitySource
+from mpi.feeds.hl7v2.profiles import EVENTS, VERSIONS, Effect, deviations, effect_of
+from mpi.index.events import IdentityStated, Instruction, Nothing
+from mpi.index.parties import Directory, PatientIdentitySource, Quirk
 
-STATEMENTS: Final = frozenset({"A01", "A04", "A05", "A08", "A28", "A31"})
 CHANGES: Final[Mapping[str, Callable[..., Instruction]]] = {
     changes.MERGE: changes.read_merge,
     changes.CHANGE: changes.read_change,
@@ -23,9 +23,7 @@ CHANGES: Final[Mapping[str, Callable[..., Instruction]]] = {
     **dict.fromkeys(changes.MOVES, changes.read_move),
 }
 """What reads each event about identifiers."""
-EVENTS: Final = STATEMENTS | CHANGES.keys()
-VERSIONS: Final = frozenset({"", "2.3", "2.3.1", "2.4", "2.5", "2.5.1"})
-"""MSH-12, first component; some senders leave it blank."""
+_CANCELLED: Final = "CANCEL"
 
 
 def check_header(msh: Segment, *, events: frozenset[str]) -> None:
@@ -66,13 +64,36 @@ def read_instruction(
     msh = message.msh
     if msh.value(9, 1) != "ADT":
         raise UnsupportedMessage("MSH^1^9^1^1", "unsupported message type")
-    check_header(msh, events=EVENTS)
+    expected = EVENTS
+    if source is not None and Quirk.UNKNOWN_EVENTS in source.quirks:
+        expected |= {msh.value(9, 2)}
+    check_header(msh, events=expected)
     if source is None:
         raise problems.SenderNotPermitted("MSH^1^3", "this application and facility may not state identities")
-    event = msh.value(9, 2)
-    if event in CHANGES:
-        return CHANGES[event](message, source=source, directory=directory)
-    warnings = []
-    if event == "A08" and msh.value(12, 2) == "FRA":
-        warnings.append("MSH^1^9^1^2: A08 is not of this profile, which updates with A31")
-    return read_identity(message, source=source, directory=directory, warnings=warnings)
+    dropped = [f"{name}^1: not kept" for name in minimised.SEGMENTS if message.segment(name) is not None]
+    if msh.value(9, 2) not in EVENTS:
+        return Nothing()
+    message = message.with_warnings([*deviations(msh), *dropped])
+    match effect_of(msh):
+        case Effect.CHANGE:
+            return CHANGES[msh.value(9, 2)](message, source=source, directory=directory)
+        case Effect.STATEMENT:
+            return read_identity(message, source=source, directory=directory)
+        case Effect.MOVEMENT:
+            return _read_movement(message, source=source, directory=directory)
+        case Effect.NOTHING:
+            return Nothing()
+
+
+def _read_movement(
+    message: Message, *, source: PatientIdentitySource, directory: Directory
+) -> IdentityStated | Nothing:
+    """
+    Read a movement: what it says of the person, unless it takes back one it announced before.
+
+    Source: PAM-FR 2.11 ZBE-4 (INSERT, UPDATE, CANCEL).
+    """
+    zbe = message.segment("ZBE")
+    if zbe is not None and zbe.value(4).strip().upper() == _CANCELLED:
+        return Nothing()
+    return read_identity(message, source=source, directory=directory, is_movement=True)

@@ -11,6 +11,7 @@ Source: HL7 v2.5 chapter 2, sections 2.5 to 2.8 (delimiters, encoding, escapes);
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -270,6 +271,10 @@ class Message:
         self.codec = codec
         self.warnings = warnings
 
+    def with_warnings(self, warnings: Sequence[str]) -> "Message":
+        """The same message, more of it tolerated."""
+        return Message(self._lines, self.separators, self.codec, (*self.warnings, *warnings))
+
     def segment(self, name: str) -> Segment | None:
         """The first segment of that name."""
         lines = self._lines.get(name)
@@ -304,6 +309,8 @@ def read(frame: bytes, *, default_charset: str = "8859/1", header: Segment | Non
         header = read_header(frame)
     text, codec, warnings = _decode(frame, header.value(18), default_charset)
     separators = header.separators
+    if separators.repetition in header.field(18) and not warnings:
+        warnings = (*warnings, "MSH^1^18: several character sets; read in the first")
     if "\n" in text:
         text = _LINE_FEED.sub("\r", text)
     lines: dict[str, list[str]] = {}

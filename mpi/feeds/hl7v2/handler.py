@@ -7,21 +7,34 @@ Source: IHE ITI-8, ITI-9, ITI-30; IHE ITI TF-2 appendix C.
 import hashlib
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
 
-from mpi.errors import SettingsError, UnreadableMessage
-from mpi.feeds.hl7v2 import adt, er7, skeletons
-from mpi.feeds.hl7v2.ack import acknowledge
+from mpi.errors import SettingsError, StoreError, UnreadableMessage
+from mpi.feeds.hl7v2 import adt, er7, problems, skeletons
+from mpi.feeds.hl7v2.ack import (
+    Fault,
+    acknowledge,
+    acknowledge_enhanced,
+    asks_for_enhanced,
+    write_acknowledgement,
+)
+from mpi.feeds.hl7v2.batch import answer_batch, is_batch
+from mpi.feeds.hl7v2.minimised import minimised
 from mpi.feeds.hl7v2.query import CrossReferences, answer_query
+from mpi.feeds.mllp import BOUNDARY
 from mpi.index.events import Envelope, Instruction, Receipt
 from mpi.index.events import Protocol as Transport
-from mpi.index.parties import Directory
+from mpi.index.parties import Acknowledgement, ClientCertificate, Directory, OnTransient
 from mpi.index.ports import Clock
 
 UNKNOWN_SOURCE: Final = "unknown"
+UNPROVED_SOURCE: Final = "unproved"
+"""Of a message whose sender showed a certificate of nobody's, or none, and claimed a source that has one."""
 MAX_CONTROL_ID_LENGTH: Final = 199
 """MSH-10 of HL7 v2.7, the longest of any version. A longer one is kept by its digest."""
 _WORD = re.compile(r"[A-Z][A-Z0-9]{2}", re.ASCII)
@@ -60,7 +73,7 @@ class Hl7Handler:
     Safe to call from several threads when the registry is.
 
     Raises:
-        SettingsError: a source's default character set is not one we read.
+        SettingsError: a source's default character set is not one we read, or its name is not for sources.
     """
 
     def __init__(self, registry: Index, directory: Directory, clock: Clock) -> None:
@@ -68,6 +81,8 @@ class Hl7Handler:
         self._directory = directory
         self._clock = clock
         for source in directory.sources:
+            if source.name in (UNKNOWN_SOURCE, UNPROVED_SOURCE):
+                raise SettingsError(f"sources.{source.name}: a name kept for senders that are none")
             if er7.codec_of(source.default_charset) is None:
                 raise SettingsError(f"sources.{source.name}.default_charset: no character set we read")
         for error in (False, True):  # built now, so that no sender waits for it
@@ -76,16 +91,38 @@ class Hl7Handler:
             skeletons.cross_reference(error=error, found=not error)
         skeletons.cross_reference(error=False, found=False)
 
-    def handle(self, frame: bytes) -> bytes:
+    def handler_of(self, certificate: ClientCertificate | None) -> Callable[[bytes], bytes] | None:
+        """What serves a peer that showed this certificate; None when nobody could speak with it."""
+        if certificate is None:
+            return self.handle
+        if not self._directory.has_a_place_for(certificate):
+            return None
+        return partial(self.handle, certificate=certificate)
+
+    def handle(self, frame: bytes, certificate: ClientCertificate | None = None) -> bytes:
         """
-        Answer one message (no MLLP framing), in its own character set.
+        Answer one message, or a batch of them with a batch (no MLLP framing), in its own character set.
 
         An acknowledgement is not journalled and gets no answer, which is an empty one: two systems
         that acknowledged each other's acknowledgements would never stop.
 
+        Args:
+            certificate: what its sender showed; None where no certificate is asked for.
+
         Raises:
-            StoreError: nothing may be answered; close the connection.
+            StoreError: nothing may be answered; close the connection. A source may be answered AR instead.
         """
+        if is_batch(frame):
+            with suppress(UnreadableMessage):  # then it is kept, and answered, as the message it is not
+                return answer_batch(
+                    frame,
+                    partial(self._answer, certificate=certificate),
+                    at=self._clock(),
+                    own_application=self._directory.own.namespace,
+                )
+        return self._answer(frame, certificate)
+
+    def _answer(self, frame: bytes, certificate: ClientCertificate | None) -> bytes:
         try:
             header = er7.read_header(frame)
         except UnreadableMessage:
@@ -97,9 +134,16 @@ class Hl7Handler:
             )
             return b""
         if header is not None and header.value(9, 1) == "QBP":
-            return self._answer_query(frame, header)
-        incoming = self.prepare(frame)
-        receipt = self._registry.receive(incoming.envelope, incoming.read, incoming.reply)
+            return self._answer_query(frame, header, certificate)
+        incoming = self.prepare(frame, certificate)
+        try:
+            receipt = self._registry.receive(incoming.envelope, incoming.read, incoming.reply)
+        except StoreError:
+            reply = self.refuse(frame)
+            if not reply:
+                raise
+            _log.error("hl7v2.refused_for_now", source=incoming.envelope.source)
+            return reply
         _log.info(
             "hl7v2.received",
             message_id=receipt.message_id,
@@ -111,8 +155,50 @@ class Hl7Handler:
         )
         return receipt.reply
 
-    def prepare(self, frame: bytes) -> Incoming:
-        """Make a frame ready for the registry, whatever is in it. Queries are not for the registry."""
+    def refuse(self, frame: bytes) -> bytes:
+        """
+        What a message that cannot be taken now is answered; empty to close the connection.
+
+        Nobody knows then whether it was kept. If it was, the same message sent again is a duplicate.
+        """
+        try:
+            header = er7.read_header(frame)
+        except UnreadableMessage:
+            return b""
+        source = self._directory.source_of(header.value(3), header.value(4))
+        if source is None or source.on_transient is OnTransient.CLOSE:
+            return b""
+        is_enhanced = source.acknowledgement is Acknowledgement.ENHANCED and asks_for_enhanced(header)
+        text = write_acknowledgement(
+            header,
+            "CR" if is_enhanced else "AR",
+            Fault("", problems.CODES[problems.TRY_AGAIN], problems.TRY_AGAIN),
+            at=self._clock(),
+            own_application=self._directory.own.namespace,
+        )
+        return text.encode(header.codec, errors="replace")
+
+    def read_again(self, envelope: Envelope) -> Instruction:
+        """
+        Read a kept message with today's configuration.
+
+        Raises:
+            SenderNotPermitted: its sender did not prove to be the source it claimed; and whatever
+                reading it the first time may raise.
+        """
+        claimed = self._directory.source_of(envelope.application, envelope.facility)
+        known = {source.name for source in self._directory.sources} | {UNPROVED_SOURCE}
+        if envelope.source in known and (claimed is None or claimed.name != envelope.source):
+            raise _not_proved()
+        return self.prepare(envelope.raw).read()
+
+    def prepare(self, frame: bytes, certificate: ClientCertificate | None = None) -> Incoming:
+        """
+        Make a frame ready for the registry, whatever is in it. Queries are not for the registry.
+
+        What is never kept is not in the envelope's bytes; it counts when a message is recognised again.
+        The envelope names the source that sent it. Who claims to be another is not taken at their word.
+        """
         try:
             header = er7.read_header(frame)
         except UnreadableMessage as error:
@@ -120,25 +206,34 @@ class Hl7Handler:
         application, facility = header.value(3), header.value(4)
         source = self._directory.source_of(application, facility)
         charset = source.default_charset if source is not None else "8859/1"
+        name = source.name if source is not None else UNKNOWN_SOURCE
+        proved = certificate is None or self._directory.proves(certificate, source)
+        if certificate is not None and not proved:
+            sender = self._directory.source_proved_by(certificate)
+            name = sender.name if sender is not None else UNPROVED_SOURCE
 
         def read() -> Instruction:
+            if not proved:
+                raise _not_proved()
             message = er7.read(frame, default_charset=charset, header=header)
             return adt.read_instruction(message, source=source, directory=self._directory)
 
         def reply(receipt: Receipt) -> bytes:
-            text = acknowledge(
-                header, receipt.error, at=self._clock(), own_application=self._directory.own.namespace
-            )
-            return text.encode(header.codec, errors="replace")
+            at, own = self._clock(), self._directory.own.namespace
+            if source is not None and source.acknowledgement is Acknowledgement.ENHANCED:
+                texts = acknowledge_enhanced(header, receipt.error, at=at, own_application=own)
+            else:
+                texts = [acknowledge(header, receipt.error, at=at, own_application=own)]
+            return BOUNDARY.join(text.encode(header.codec, errors="replace") for text in texts)
 
         envelope = Envelope(
             protocol=Transport.HL7V2,
-            source=source.name if source is not None else UNKNOWN_SOURCE,
+            source=name,
             application=application,
             facility=facility,
             control_id=_control_id(header),
             content_hash=_content_hash(frame, header),
-            raw=frame,
+            raw=minimised(frame, header.separators.field),
             event="^".join(
                 code for code in (header.value(9, 1), header.value(9, 2)) if _WORD.fullmatch(code)
             ),
@@ -160,11 +255,13 @@ class Hl7Handler:
             facility="",
             control_id="",
             content_hash=hashlib.sha256(frame).hexdigest(),
-            raw=frame,
+            raw=minimised(frame),
         )
         return Incoming(envelope, read, reply)
 
-    def _answer_query(self, frame: bytes, header: er7.Segment) -> bytes:
+    def _answer_query(
+        self, frame: bytes, header: er7.Segment, certificate: ClientCertificate | None
+    ) -> bytes:
         at = self._clock()
         own = self._directory.own.namespace
         try:
@@ -173,13 +270,21 @@ class Hl7Handler:
             return acknowledge(header, error, at=at, own_application=own).encode(
                 header.codec, errors="replace"
             )
-        text = answer_query(message, index=self._registry, directory=self._directory, at=at)
+        text = answer_query(
+            message, index=self._registry, directory=self._directory, at=at, certificate=certificate
+        )
         if message.codec == "utf-8" != er7.codec_of(header.value(18)):
             return _in_utf_8(text)  # what the request did not declare, the answer does
         try:
             return text.encode(message.codec)
         except UnicodeEncodeError:
             return _in_utf_8(text)
+
+
+def _not_proved() -> problems.SenderNotPermitted:
+    return problems.SenderNotPermitted(
+        "MSH^1^3", "this certificate may not send as this application and facility"
+    )
 
 
 def _control_id(header: er7.Segment) -> str:

@@ -15,10 +15,12 @@ from mpi.feeds.hl7v2 import problems
 from mpi.feeds.hl7v2.er7 import Repetition, Segment
 from mpi.identity.domains import Domain, is_national, national_type
 from mpi.identity.model import AssigningAuthority, PatientIdentifier, RecordKey
-from mpi.index.parties import Directory, PatientIdentitySource
+from mpi.index.parties import Directory, PatientIdentitySource, Quirk
 
 PATIENT_TYPES: Final = frozenset({"", "PI", "MR"})
 """CX-5 codes whose authority, when missing, is the sender's own."""
+_NEVER_OWN: Final = frozenset({"INS", "INS-C", "NH", "SS", "NDP", "PPN", "NNFRA", "RRI", "PN"})
+"""CX-5 codes of numbers that are not a site's to give, whatever quirk it has."""
 _NOT_OF_A_PATIENT: Final = frozenset({"AN", "VN"})
 """Account and visit numbers, sometimes found in PID-3."""
 
@@ -179,7 +181,10 @@ def sort_identifiers(
 def _domain_of(
     identifier: PatientIdentifier, *, source: PatientIdentitySource, directory: Directory, place: str
 ) -> Domain:
-    if identifier.authority == AssigningAuthority() and identifier.type_code in PATIENT_TYPES:
+    is_of_a_patient = identifier.type_code in PATIENT_TYPES or (
+        Quirk.MISSING_CX_4 in source.quirks and identifier.type_code not in _NEVER_OWN
+    )
+    if identifier.authority == AssigningAuthority() and is_of_a_patient:
         return directory.domains.by_key(source.feeds[0])
     if is_national(identifier.authority):
         raise UnknownAuthority(place, problems.NEITHER_INS_NOR_NH)

@@ -8,7 +8,7 @@ Source: HL7 v2.5 chapter 3 (PID); IHE ITI-8, ITI-30; PAM-FR 2.11 (PID, ZFD); Ann
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -18,6 +18,7 @@ from mpi.errors import InvalidIdentity
 from mpi.feeds.hl7v2 import problems
 from mpi.feeds.hl7v2.er7 import Message, Repetition, Segment, Separators
 from mpi.feeds.hl7v2.identifiers import StatedIdentifiers, read_identifiers
+from mpi.feeds.hl7v2.minimised import FIELDS
 from mpi.feeds.hl7v2.times import PARIS, parse_instant
 from mpi.identity.domains import TEST_INS_OIDS, ins_oid
 from mpi.identity.ins import (
@@ -36,20 +37,40 @@ from mpi.identity.model import (
     PersonName,
     SourceRecord,
     Urgency,
+    Witness,
 )
 from mpi.index.events import IdentityStated
-from mpi.index.parties import Directory, PatientIdentitySource
+from mpi.index.parties import Directory, PatientIdentitySource, Quirk
 
-_FORBIDDEN: Final = (10, 17, 19, 22)
 _BIRTH_TIME = re.compile(r"\d{4}(\d{2}(\d{2}(\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?)?)?)?([+-]\d{4})?", re.ASCII)
 _PID_32: Final = {attribute.value for attribute in IdentityAttribute} | {
     *("VIDE", "PROV", "VALI", "IDVER", "RECD", "IDRA", "FILI"),  # table 0445, France
     *("US", "UD", "UA", "AL"),  # table 0445, HL7
 }
+_SEPARATED: Final = re.compile(r"(\d{4})([-/.])(\d{2})\2(\d{2})|(\d{2})[-/.](\d{2})[-/.](\d{4})", re.ASCII)
+_GENDER_WORDS: Final = {
+    **dict.fromkeys(("1", "H", "HOMME", "MASCULIN", "MASC", "MALE"), "M"),
+    **dict.fromkeys(("2", "FEMME", "FEMININ", "FÉMININ", "FEM", "FEMALE"), "F"),
+    **dict.fromkeys(("0", "9", "I", "INCONNU", "INDETERMINE", "INDÉTERMINÉ"), "U"),
+}
 _CLOCK_TOLERANCE: Final = timedelta(days=1)
 _HOME: Final = ("address", "city", "postal_code", "country")
-_PRESENT: Final = frozenset({"A01", "A04", "A05"})
+_PRESENT: Final = frozenset({"A01", "A02", "A04", "A05", "A06", "A07", "A09", "A10", "A22", "A54"})
 _EMERGENCY: Final = "E"
+_NAMES: Final = {
+    NameUse.BIRTH: "birth_name",
+    NameUse.USED: "used_name",
+    NameUse.PSEUDONYM: "pseudonym",
+    NameUse.UNSPECIFIED: "name",
+}
+"""What the name of each use is called where it is withdrawn."""
+STRICT: Final = frozenset(
+    {
+        *("names", "birth_name", "birth_date", "birth_date_interpreted", "sex", "birth_place"),
+        *("birth_place_code", "ins", "ins_oid", "identity_codes"),
+    }
+)
+"""What a movement never withdraws: the strict traits of the RNIV, and the status they have."""
 
 
 class _Stated:
@@ -78,6 +99,7 @@ def read_identity(
     directory: Directory,
     warnings: Sequence[str] = (),
     withdraws_ins: bool = False,
+    is_movement: bool = False,
 ) -> IdentityStated:
     """
     Read the identity a message states, once for each domain the source feeds and PID-3 names.
@@ -87,6 +109,7 @@ def read_identity(
     Args:
         warnings: places and problems found before.
         withdraws_ins: no INS stated before holds any longer, whether or not a new one is admitted.
+        is_movement: the message is about a visit: what it says of strict traits only fills gaps.
 
     Raises:
         InvalidIdentity: no PID or several, no usable identifier, no name, an impossible birth
@@ -98,21 +121,25 @@ def read_identity(
     identifiers = read_identifiers(pid, 3, source=source, directory=directory)
     stated = _Stated([*message.warnings, *warnings, *identifiers.warnings])
     event_time = read_event_time(message, warn=stated.warn)
-    if withdraws_ins or identifiers.withdrawn_ins:
-        stated.deleted.update(("ins", "ins_oid"))
-    _names(pid, stated)
+    _names(pid, stated, quirks=source.quirks)
     _mother(pid, stated)
-    _birth_date(pid, stated, event_time=event_time)
-    _sex(pid, stated)
+    _birth_date(pid, stated, event_time=event_time, quirks=source.quirks)
+    _sex(pid, stated, quirks=source.quirks)
     _addresses(pid, stated)
     _telecoms(pid, stated)
     _birth_rank(pid, stated)
     _identity_codes(pid, stated)
     _interpreted(message.segment("ZFD"), stated)
     kept_ins = _ins(identifiers, stated, accept_test_ins=directory.accept_test_ins)
-    for number in _FORBIDDEN:
+    for number in FIELDS["PID"]:
         if pid.field(number):
             stated.warn(f"PID^1^{number}", "not read")
+    if Quirk.NULL_IS_EMPTY in source.quirks:
+        stated.deleted.clear()
+    if withdraws_ins or identifiers.withdrawn_ins:
+        stated.deleted.update(("ins", "ins_oid"))
+    if is_movement:
+        stated.deleted -= STRICT
     demographics = stated.demographics()
     first = SourceRecord(
         identifier=identifiers.own[0].identifier,
@@ -121,6 +148,7 @@ def read_identity(
         event_time=event_time,
         source=source.name,
         others=(*identifiers.others, *kept_ins),
+        witness=Witness.MOVEMENT if is_movement else Witness.FEED,
         urgency=_urgency(message),
         warnings=tuple(stated.warnings),
     )
@@ -198,19 +226,23 @@ def read_event_time(message: Message, *, warn: Callable[[str, str], None] | None
 
 
 def _urgency(message: Message) -> Urgency:
-    """By patient class (PV1-2, table 0004), else by event."""
+    """By patient class (PV1-2, table 0004), else by event; that of the movement a Z99 is about (ZBE-6)."""
     pv1 = message.segment("PV1")
     if pv1 is not None and pv1.value(2).strip().upper() == _EMERGENCY:
         return Urgency.EMERGENCY
-    return Urgency.PRESENT if message.msh.value(9, 2) in _PRESENT else Urgency.NONE
+    event = message.msh.value(9, 2)
+    zbe = message.segment("ZBE")
+    if event == "Z99" and zbe is not None:
+        event = zbe.value(6).strip().upper()
+    return Urgency.PRESENT if event in _PRESENT else Urgency.NONE
 
 
-def _names(pid: Segment, stated: _Stated) -> None:
+def _names(pid: Segment, stated: _Stated, *, quirks: Set[Quirk]) -> None:
     names = []
     for number, xpn in enumerate(pid.repetitions(5), start=1):
-        use = _name_use(xpn, f"PID^1^5^{number}", stated)
-        if use is NameUse.USED and xpn.is_null(1):
-            stated.deleted.add("used_name")
+        place = f"PID^1^5^{number}"
+        use = _name_use(xpn, place, stated, quirks=quirks)
+        _withdrawn_name(xpn, use, place, stated)
         name = PersonName(
             family=xpn.value(1),
             given=xpn.value(2),
@@ -226,13 +258,34 @@ def _names(pid: Segment, stated: _Stated) -> None:
     stated.values["names"] = tuple(names)
 
 
-def _name_use(xpn: Repetition, place: str, stated: _Stated) -> NameUse:
+def _withdrawn_name(xpn: Repetition, use: NameUse, place: str, stated: _Stated) -> None:
+    """
+    What `""` in a component withdraws: the whole name, which the rest of the repetition states anew.
+
+    A birth name is never withdrawn, and given names not without the family name beside them, which
+    the rest would have to state.
+    """
+    if xpn.is_null(1):
+        if use is NameUse.BIRTH:
+            stated.warn(f"{place}^1", "a birth name is not withdrawn")
+        else:
+            stated.deleted.add(_NAMES[use])
+    elif xpn.is_null(2) or xpn.is_null(3):
+        if xpn.value(1):
+            stated.deleted.add(_NAMES[use])
+        else:
+            stated.warn(place, "given names withdrawn without the family name beside them; kept")
+
+
+def _name_use(xpn: Repetition, place: str, stated: _Stated, *, quirks: Set[Quirk]) -> NameUse:
     code = xpn.value(7).strip().upper()
     if not code and xpn.value(8).strip().upper() in ("L", "D", "S", "U"):
-        stated.warn(f"{place}^7", "name type found one component too far")
+        if Quirk.NAME_TYPE_IN_XPN_8 not in quirks:
+            stated.warn(f"{place}^7", "name type found one component too far")
         code = xpn.value(8).strip().upper()
     if not code:
-        return NameUse.UNSPECIFIED
+        is_birth_name = Quirk.UNTYPED_NAME_IS_BIRTH_NAME in quirks
+        return NameUse.BIRTH if is_birth_name else NameUse.UNSPECIFIED
     try:
         return NameUse(code)
     except ValueError:
@@ -246,8 +299,10 @@ def _mother(pid: Segment, stated: _Stated) -> None:
         stated.deleted.add("mother_birth_name")
 
 
-def _birth_date(pid: Segment, stated: _Stated, *, event_time: datetime) -> None:
+def _birth_date(pid: Segment, stated: _Stated, *, event_time: datetime, quirks: Set[Quirk]) -> None:
     text = pid.value(7)
+    if Quirk.DATES_WITH_SEPARATORS in quirks:
+        text = _without_separators(text)
     if pid.is_null(7):
         stated.deleted.add("birth_date")
     elif text:
@@ -263,8 +318,19 @@ def _birth_date(pid: Segment, stated: _Stated, *, event_time: datetime) -> None:
         stated.values["birth_date"] = date
 
 
-def _sex(pid: Segment, stated: _Stated) -> None:
+def _without_separators(date: str) -> str:
+    """A date written 1984-02-29, 29/02/1984 or 29.02.1984, in digits; anything else as it is."""
+    found = _SEPARATED.fullmatch(date.strip())
+    if found is None:
+        return date
+    year, month, day = found[1] or found[7], found[3] or found[6], found[4] or found[5]
+    return f"{year}{month}{day}"
+
+
+def _sex(pid: Segment, stated: _Stated, *, quirks: Set[Quirk]) -> None:
     code = pid.value(8).strip().upper()
+    if Quirk.GENDER_WORDS in quirks:
+        code = _GENDER_WORDS.get(code, code)
     if pid.is_null(8):
         stated.deleted.add("sex")
     elif code in ("M", "F", "U"):
@@ -325,6 +391,10 @@ def _telecoms(pid: Segment, stated: _Stated) -> None:
                 number, email = "", email or number
             phones.append(number)
             emails.append(email)
+            if xtn.is_null(12) or xtn.is_null(1):
+                stated.deleted.add("phones")
+            if xtn.is_null(4):
+                stated.deleted.add("emails")
     stated.values["phones"] = tuple(dict.fromkeys(filter(None, phones)))
     stated.values["emails"] = tuple(dict.fromkeys(filter(None, emails)))
 

@@ -34,6 +34,7 @@ NOT_LINKABLE: Final = "no identifier that can be linked"
 SEVERAL_LINKABLE: Final = "more than one identifier that can be linked"
 SELF_LINK: Final = "the same identifier as in the other PID"
 NOT_A_PIX_QUERY: Final = "only IHE PIX Query is answered"
+TRY_AGAIN: Final = "not taken now; send it again later"
 
 NO_MSH: Final = "does not start with an MSH segment"
 BAD_FIELD_SEPARATOR: Final = "not a usable field separator"
@@ -78,6 +79,7 @@ CODES: Final = {
     TOO_MANY_REPETITIONS: 102,
     UNKNOWN_CHARSET: 103,
     UNDECODABLE: 102,
+    TRY_AGAIN: 207,
 }
 
 REJECTED: Final = frozenset({NO_MSH, BAD_FIELD_SEPARATOR, BAD_ENCODING_CHARACTERS})

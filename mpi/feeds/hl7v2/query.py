@@ -34,7 +34,7 @@ from mpi.feeds.hl7v2.er7 import Message, Repetition, Segment, escape, recode
 from mpi.feeds.hl7v2.identifiers import read_authority
 from mpi.identity.domains import Domain
 from mpi.identity.model import PatientIdentifier, RecordKey
-from mpi.index.parties import Consumer, Directory
+from mpi.index.parties import ClientCertificate, Consumer, Directory
 
 QUERY_NAME: Final = "IHE PIX Query"
 NEUTRAL_NAME: Final = "~^^^^^^S"
@@ -64,9 +64,20 @@ class _Refused(Exception):
         self.audited = audited  # the index was asked, and kept the trace
 
 
-def answer_query(message: Message, *, index: CrossReferences, directory: Directory, at: datetime) -> str:
+def answer_query(
+    message: Message,
+    *,
+    index: CrossReferences,
+    directory: Directory,
+    at: datetime,
+    certificate: ClientCertificate | None = None,
+) -> str:
     """
     Answer one query. A malformed one, or one of another kind, gets a plain acknowledgement.
+
+    Args:
+        certificate: what the consumer showed; None where no certificate is asked for. A certificate
+            that is another party's is of an unknown consumer.
 
     Raises:
         StoreError: the index could not be asked, or the audit of the question not be written.
@@ -82,11 +93,13 @@ def answer_query(message: Message, *, index: CrossReferences, directory: Directo
         fault = Fault("QPD^1", 100, problems.SEGMENT_MISSING)
         return write_acknowledgement(msh, "AR", fault, at=at, own_application=own)
     try:
-        found = _answer(msh, qpd, index=index, directory=directory)
+        consumer = directory.consumer_of(msh.value(3), msh.value(4))
+        if certificate is not None and not directory.proves(certificate, consumer):
+            raise NotPermitted("this certificate may not query as this application and facility")
+        found = _answer(qpd, consumer, index=index, directory=directory)
     except _Refused as refused:
         if not refused.audited:
-            consumer = directory.consumer_of(msh.value(3), msh.value(4)).name
-            _audit(index, f"consumer:{consumer}", refused.faults[0].place)
+            _audit(index, f"consumer:{consumer.name}", refused.faults[0].place)
         return _response(msh, qpd, faults=refused.faults, found=(), at=at, own_application=own)
     except NotPermitted as error:
         _audit(index, "consumer:unknown", "MSH^1^3")
@@ -103,9 +116,8 @@ def _audit(index: CrossReferences, actor: str, place: str) -> None:
 
 
 def _answer(
-    msh: Segment, qpd: Segment, *, index: CrossReferences, directory: Directory
+    qpd: Segment, consumer: Consumer, *, index: CrossReferences, directory: Directory
 ) -> tuple[PatientIdentifier, ...]:
-    consumer = directory.consumer_of(msh.value(3), msh.value(4))
     if qpd.value(1) != QUERY_NAME:
         raise _Refused(Fault("QPD^1^1", problems.CODES[problems.NOT_A_PIX_QUERY]))
     asked = qpd.repetitions(3)[:1]

@@ -87,6 +87,38 @@ def test_f03_a_sender_nobody_configured_is_refused(feed):
     assert not feed.registry.records
 
 
+@pytest.mark.parametrize("event", ["A02", "A03", "A06", "A07", "A21", "A22", "A54", "Z99"])
+def test_iti_31_a_movement_of_an_unknown_patient_states_them(feed, event):
+    reply = feed.send(adt(event, PID, "PV1||I", version="2.5^FRA^2.11"))
+
+    assert (reply.msa_1, reply.first("MSH", 8)) == ("AA", f"ACK^{event}^ACK")
+    assert feed.latest(KEY_A, "A1001").warnings == ()
+
+
+@pytest.mark.parametrize("event", ["A11", "A12", "A13", "A25", "A27", "A38", "A52", "A53", "A55"])
+def test_iti_31_what_takes_back_a_visit_is_acknowledged_and_changes_nobody(feed, event):
+    reply = feed.send(adt(event, PID, "PV1||I", version="2.5^FRA^2.11"))
+
+    assert reply.msa_1 == "AA"
+    assert feed.state is MessageState.APPLIED
+    assert not feed.registry.records
+
+
+def test_pam_fr_an_a08_is_taken_and_reported(feed):
+    feed.send(adt("A08", version="2.5^FRA^2.11"))
+
+    assert feed.latest(KEY_A, "A1001").warnings[0].startswith("MSH^1^9^1^2: A08 is not of this profile")
+
+
+def test_i06_what_may_not_be_kept_is_not(feed):
+    pid = PID + "||ZQX10" + "|" * 7 + "ZQX17" + "|" * 5 + "ZQX22"
+    reply = feed.send(adt("A28", pid, "ZFA|ZQX", "ZFP|ZQX", "ZFS|ZQX"))
+
+    assert reply.msa_1 == "AA"
+    assert b"ZQX" not in feed.registry.journal[0][0].raw
+    assert "ZQX" not in repr(feed.latest(KEY_A, "A1001"))
+
+
 def test_a_birth_after_the_event_is_refused(feed):
     reply = feed.send(adt("A28", "PID|||A1001||ROUX^ANNE||20280101|F"))
 

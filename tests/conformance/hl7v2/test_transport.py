@@ -122,6 +122,32 @@ def test_t04_utf_8_declared_otherwise_is_read_as_utf_8_and_flagged(feed, charset
     assert record.warnings[0].startswith("MSH^1^18: ")
 
 
+def test_t01_a_batch_is_one_frame_each_way(feed):
+    batch = b"BHS|^~\\&|RIS_A|SITE_A|MPI|FED\r" + b"".join(numbered(3)) + b"BTS|3\r"
+    with listening(feed.handler.handle) as port, MllpClient("127.0.0.1", port) as client:
+        reply = Reply(client.send(batch))
+
+    assert [segment[1:3] for segment in reply.segments("MSA")] == [["AA", f"T-{n}"] for n in range(3)]
+
+
+def test_t04_windows_1252_bytes_declared_as_8859_1_are_read_as_meant_and_flagged(feed):
+    reply = feed.send(adt("A28", "PID|||A1||ŒUVRARD^Zoé", charset="8859/1").encode("cp1252"))
+    record = feed.latest(KEY_A, "A1")
+
+    assert reply.msa_1 == "AA"
+    assert record.demographics.names[0].family == "ŒUVRARD"
+    assert record.warnings == ("MSH^1^18: bytes that 8859/1 does not use; read as Windows-1252",)
+
+
+def test_t04_bytes_of_no_declared_character_set_are_kept_and_refused(feed):
+    message = adt("A28", "PID|||A1||ZQX\x81", charset="8859/1").encode("latin-1")
+    reply = feed.send(message)
+
+    assert (reply.msa_1, reply.err_2, reply.err_3) == ("AE", "MSH^1^18", "102")
+    assert feed.state is MessageState.QUARANTINED
+    assert feed.registry.journal[0][0].raw == message
+
+
 def test_an_acknowledgement_is_not_answered_and_the_connection_goes_on(feed):
     stream = wrap(adt(message_type="ACK").encode()) + wrap(numbered(1)[0])
 

@@ -6,8 +6,8 @@ from itertools import permutations
 import pytest
 
 from mpi.identity.ins import INS_TEST_OID
-from mpi.identity.model import NameUse, PersonName, Witness
-from mpi.index.review import Verdict
+from mpi.identity.model import NameUse, PartialDate, PersonName, Witness
+from mpi.index.review import TaskKind, Verdict
 from tests.fakes import MemoryStore
 from tests.federation import World, key, person
 
@@ -178,3 +178,31 @@ class TestRecomputed:
             ends.append(world.golden_records())
 
         assert all(end == ends[0] for end in ends)
+
+
+class TestMovements:
+    def test_a_movement_says_where_somebody_lives_and_not_who_they_are(self, world):
+        world.state("A", "1", replace(LOUISE, city="LIMOGES"))
+        moved = replace(LOUISE, birth_date=PartialDate.parse("1984-02-28"), sex="", city="NIORT")
+        world.state("A", "1", moved, minute=5, witness=Witness.MOVEMENT)
+
+        assert world.record("A", "1").demographics == replace(LOUISE, city="NIORT")
+
+    def test_it_fills_what_nobody_stated(self, world):
+        world.state("A", "1", replace(LOUISE, birth_place_code=""))
+        world.state("A", "1", LOUISE, minute=5, witness=Witness.MOVEMENT)
+
+        assert world.record("A", "1").demographics == LOUISE
+
+    def test_an_older_address_of_a_feed_stays_history(self, world):
+        world.state("A", "1", LOUISE, minute=5, witness=Witness.MOVEMENT)
+        world.state("A", "1", replace(LOUISE, city="LIMOGES"), minute=9, witness=Witness.MOVEMENT)
+        world.state("A", "1", replace(LOUISE, city="NIORT"), minute=7)
+
+        assert world.record("A", "1").demographics.city == "LIMOGES"
+
+    def test_one_of_another_person_is_held(self, world):
+        world.state("A", "1", LOUISE)
+        world.state("A", "1", HUGO, minute=5, witness=Witness.MOVEMENT)
+
+        assert [task.kind for task in world.tasks()] == [TaskKind.OVERLAY]

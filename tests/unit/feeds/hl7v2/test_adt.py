@@ -3,7 +3,6 @@ import pytest
 from mpi.errors import InvalidIdentity, UnknownAuthority, UnsupportedMessage
 from mpi.feeds.hl7v2 import er7, problems
 from mpi.feeds.hl7v2.adt import CHANGES, read_instruction
-from mpi.feeds.hl7v2.pid import MOVEMENT
 from mpi.feeds.hl7v2.profiles import EVENTS
 from mpi.identity.model import RecordKey, Urgency, Witness
 from mpi.index.events import IdentifiersMerged, IdentityStated, Nothing
@@ -29,12 +28,6 @@ STATEMENTS = {"A08", "A28", "A31"}
 REGISTRATIONS = {"A01", "A04", "A05"}
 MOVEMENTS = {"A02", "A03", "A06", "A07", "A09", "A10", "A14", "A15", "A16", "A21", "A22", "A54", "Z99"}
 VOID = {"A11", "A12", "A13", "A25", "A26", "A27", "A32", "A33", "A38", "A49", "A50", "A52", "A53", "A55"}
-
-
-@pytest.fixture
-def movements_told_apart(monkeypatch):
-    """As in an index that has a rank for movements, whichever it is: here the one of a header."""
-    monkeypatch.setattr("mpi.feeds.hl7v2.pid.MOVEMENT", Witness.HEADER)
 
 
 @pytest.mark.parametrize("event", sorted(STATEMENTS | REGISTRATIONS))
@@ -63,7 +56,6 @@ def test_the_structure_of_another_event_is_warned_of():
     assert instruction(text).records[0].warnings == ("MSH^1^9^1^3: not the structure of this event",)
 
 
-@pytest.mark.usefixtures("movements_told_apart")
 @pytest.mark.parametrize(
     ("events", "version", "is_movement"),
     [
@@ -81,11 +73,7 @@ def test_the_structure_of_another_event_is_warned_of():
 def test_the_version_tells_a_registration_from_a_movement(events, version, is_movement):
     for event in events:
         witness = instruction(adt(event, version=version)).records[0].witness
-        assert (witness is Witness.HEADER) is is_movement, event
-
-
-def test_a_movement_counts_as_a_statement_until_the_index_tells_them_apart():
-    assert MOVEMENT is Witness.__members__.get("MOVEMENT", Witness.FEED)
+        assert (witness is Witness.MOVEMENT) is is_movement, event
 
 
 WITHDRAWN = {3: "A1001^^^SITE-A", 5: "CHANTEREAU^LOUISE^^^^^L", **dict.fromkeys((7, 8, 11, 13, 23, 32), '""')}
