@@ -94,7 +94,8 @@ def fill(world):
     world.state("A", "51", person("LECOQ", "ANAIS", "1955-05-05"), minute=11)
     world.state("A", "52", person("LECOQ", "ANAIS", "1955-05-05"), minute=11)
     world.decide(last_question(world, TaskKind.DUPLICATE_IN_DOMAIN).id, Verdict.DISMISSED)
-    world.state("C", "30", OTHERS[0], minute=11)
+    world.state("C", "30", OTHERS[0], minute=11, control_id="to be erased")
+    world.state("C", "30", OTHERS[0], minute=11, control_id="to be erased")
     world.registry.erase(key("C", "30"), reviewer="anne", reason="asked")
     world.state("B", "51", person("LECOQ", "ANAIS", "1955-05-05"), minute=11)
     world.state("B", "51", person("LECOQ", "ANAIS", "1955-05-05"), minute=12)  # nothing new
@@ -197,7 +198,7 @@ OF_ACT = "(SELECT min(id) FROM fact WHERE act_id IS NOT NULL)"
 WITHDRAWN = "(SELECT id FROM fact WHERE withdrawn_at IS NOT NULL)"
 SET_ASIDE = "(SELECT id FROM fact WHERE kind = 'set_aside')"
 OPEN, DECIDED = task_of("potential_link", "open"), task_of("potential_link", "decided")
-DUPLICATE = "(SELECT id FROM inbox WHERE state = 'duplicate')"
+DUPLICATE = "(SELECT min(id) FROM inbox WHERE state = 'duplicate')"
 REPLAY = "(SELECT id FROM inbox WHERE replay_of IS NOT NULL)"
 NOTHING_NEW = f"(SELECT message_id FROM statement WHERE id = {statement_of('B', '51')})"
 

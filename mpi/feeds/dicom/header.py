@@ -42,7 +42,8 @@ INSTANCE_CREATION_DATE, INSTANCE_CREATION_TIME = 0x00080012, 0x00080013
 SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
 STUDY_DATE, SERIES_DATE, ACQUISITION_DATE, CONTENT_DATE = 0x00080020, 0x00080021, 0x00080022, 0x00080023
 STUDY_TIME, SERIES_TIME, ACQUISITION_TIME, CONTENT_TIME = 0x00080030, 0x00080031, 0x00080032, 0x00080033
-ACCESSION_NUMBER, MODALITY, INSTITUTION_NAME, STATION_NAME = 0x00080050, 0x00080060, 0x00080080, 0x00081010
+ACCESSION_NUMBER, MODALITY, MODALITIES_IN_STUDY = 0x00080050, 0x00080060, 0x00080061
+INSTITUTION_NAME, STATION_NAME = 0x00080080, 0x00081010
 TIMEZONE_OFFSET_FROM_UTC = 0x00080201
 PATIENT_NAME, PATIENT_ID = 0x00100010, 0x00100020
 ISSUER_OF_PATIENT_ID, TYPE_OF_PATIENT_ID = 0x00100021, 0x00100022
@@ -60,7 +61,7 @@ HEADER_TAGS = frozenset(
         SPECIFIC_CHARACTER_SET, INSTANCE_CREATION_DATE, INSTANCE_CREATION_TIME, SOP_CLASS_UID, SOP_INSTANCE_UID,
         STUDY_DATE, SERIES_DATE, ACQUISITION_DATE, CONTENT_DATE,
         STUDY_TIME, SERIES_TIME, ACQUISITION_TIME, CONTENT_TIME,
-        ACCESSION_NUMBER, MODALITY, INSTITUTION_NAME, STATION_NAME, TIMEZONE_OFFSET_FROM_UTC,
+        ACCESSION_NUMBER, MODALITY, MODALITIES_IN_STUDY, INSTITUTION_NAME, STATION_NAME, TIMEZONE_OFFSET_FROM_UTC,
         PATIENT_NAME, PATIENT_ID, ISSUER_OF_PATIENT_ID, TYPE_OF_PATIENT_ID, ISSUER_QUALIFIERS_SEQUENCE,
         PATIENT_BIRTH_DATE, PATIENT_SEX, QUALITY_CONTROL_SUBJECT, OTHER_PATIENT_IDS, OTHER_PATIENT_IDS_SEQUENCE,
         PATIENT_BIRTH_NAME, PATIENT_ADDRESS, PATIENT_MOTHER_BIRTH_NAME, PATIENT_TELEPHONE_NUMBERS,
@@ -123,6 +124,13 @@ def read_header(source: Path | bytes) -> Header:
             return _read(file, os.fstat(file.fileno()).st_size)
     except OSError:
         raise UnreadableMessage(FILE, "cannot be opened") from None
+
+
+def as_file(data_set: bytes, syntax: str) -> bytes:
+    """A data set, or its beginning, as a file would hold it."""
+    value = syntax.encode("ascii")
+    value += b"\0" * (len(value) % 2)
+    return b"\0" * 128 + b"DICM\x02\x00\x10\x00UI" + len(value).to_bytes(2, "little") + value + data_set
 
 
 def _read(file: BinaryIO, size: int) -> Header:
@@ -287,7 +295,8 @@ class HeaderText:
         inherited: CharacterSets | None = None,
     ) -> None:
         self._dataset = dataset
-        self._warnings: dict[str, None] = {} if warnings_to is None else warnings_to
+        noticed = dataset.reading_warnings if isinstance(dataset, Header) else ()
+        self._warnings = dict.fromkeys(noticed) if warnings_to is None else warnings_to
         self._charsets = self._declared_charsets(inherited or CharacterSets())
 
     @property

@@ -21,6 +21,38 @@ _PARTICLES = frozenset(
     {"DE", "DU", "DES", "D", "LE", "LA", "LES", "VAN", "VON", "DER", "DEN", "EL", "AL", "BEN", "ABD", "AIT"}
     | {"SAINT", "SAINTE", "ST", "STE"}
 )
+_TESTS = frozenset(
+    {
+        "TEST",
+        "TESTS",
+        "ESSAI",
+        "ESSAIS",
+        "PHANTOM",
+        "FANTOME",
+        "MIRE",
+        "QC",
+        "CQ",
+        "QA",
+        "CALIBRATION",
+        "DEMO",
+    }
+)
+_BESIDE_TESTS = frozenset(
+    {
+        "PATIENT",
+        "PATIENTE",
+        "DAILY",
+        "WEEKLY",
+        "QUOTIDIEN",
+        "HEBDO",
+        "CONTROLE",
+        "QUALITE",
+        "QUALITY",
+        "CONTROL",
+    }
+    | {"IRM", "CT", "MR", "TDM", "SCANNER", "SCAN", "EAU", "WATER", "ACR", "TETE", "HEAD", "CORPS", "BODY"}
+)
+_ONLY_Z = re.compile(r"Z{3,}")
 _OF_PARENT = frozenset({"DE", "DU"})
 _NEWBORN = re.compile(r"(?:BEBE|BB|NNE?)\d?")
 
@@ -81,6 +113,19 @@ def parse_person_name(text: str, *, family_only: bool = False) -> ParsedName | N
         replace(name, family=used, use=NameUse.USED),
         replace(name, family=birth, use=NameUse.BIRTH),
         (*guesses, BIRTH_AND_USED),
+    )
+
+
+def is_test_name(text: str) -> bool:
+    """
+    Whether a PN is of a test or a phantom: `TEST^PATIENT`, `QC^DAILY 2`, `ZZZ^ZZZ`.
+
+    Every word has to say so. `TEST^MARIE` may be somebody, and `INCONNU^X` is: an unconscious patient.
+    """
+    said = normal_text(text.split("=")[0].replace("^", " ").replace("_", " "))
+    words = [word for word in re.sub(r"\d+", " ", said).split(" ") if word]
+    return any(word in _TESTS or _ONLY_Z.fullmatch(word) for word in words) and all(
+        word in _TESTS | _BESIDE_TESTS or _ONLY_Z.fullmatch(word) for word in words
     )
 
 

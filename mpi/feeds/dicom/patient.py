@@ -6,11 +6,15 @@ the used name and often old. It never validates anything: no header carries an R
 INS found in one is compared as a national number and nothing more. A PatientID without an issuer
 means nothing by itself; only the configured source can say whose it is.
 
+The manifests of the national image-sharing project (DRIM-M) bear the INS as PatientID. They state a
+record of the INS's own domain, which is no site's, so that a manifest is never taken for a local
+identifier, nor a local one for an INS.
+
 Source: DICOM PS3.3, patient modules; PS3.6 for the tags.
 """
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -26,6 +30,8 @@ from mpi.feeds.dicom.header import (
     INSTANCE_CREATION_TIME,
     ISSUER_OF_PATIENT_ID,
     ISSUER_QUALIFIERS_SEQUENCE,
+    MODALITIES_IN_STUDY,
+    MODALITY,
     OTHER_PATIENT_IDS,
     OTHER_PATIENT_IDS_SEQUENCE,
     PATIENT_ADDRESS,
@@ -47,13 +53,20 @@ from mpi.feeds.dicom.header import (
     TYPE_OF_PATIENT_ID,
     UNIVERSAL_ENTITY_ID,
     UNIVERSAL_ENTITY_ID_TYPE,
-    Header,
     HeaderText,
     place_of,
 )
-from mpi.feeds.dicom.names import ParsedName, parse_person_name
-from mpi.identity.domains import INS_TYPE, TEST_INS_OIDS, Domain, ins_oid, national_type
-from mpi.identity.ins import InvalidMatricule, parse_matricule
+from mpi.feeds.dicom.names import ParsedName, is_test_name, parse_person_name
+from mpi.identity.domains import (
+    INS_TYPE,
+    INSURANCE_TYPE,
+    TEST_INS_OIDS,
+    Domain,
+    ins_oid,
+    is_national,
+    national_type,
+)
+from mpi.identity.ins import INS_NIR_OID, INS_TEST_OID, InvalidMatricule, parse_matricule
 from mpi.identity.model import (
     AssigningAuthority,
     Demographics,
@@ -72,7 +85,8 @@ UNDATED = datetime(1900, 1, 1, tzinfo=UTC)
 MAX_IDENTIFIER_LENGTH = 64
 """The longest LO value."""
 
-_KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
+KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
+_UNSTATED_INS = {False: INS_NIR_OID, True: INS_TEST_OID}
 _PARIS = ZoneInfo("Europe/Paris")
 _DICOM_ID_TYPES = frozenset({"TEXT", "RFID", "BARCODE"})
 _HL7_ID_TYPE = re.compile(r"[A-Z]{2,5}(?:-[A-Z])?")
@@ -104,8 +118,8 @@ def identity_from_header(
             Without a source the header must name its issuer.
 
     Raises:
-        UnsupportedMessage: de-identified, a quality control subject, or the national identifier in
-            the place of a local one (a sharing manifest).
+        UnsupportedMessage: nobody (de-identified, a quality control subject, a test), or an INS of the
+            other environment.
         InvalidIdentity: no usable PatientID, or nothing says who issued it.
         UnknownAuthority: the issuer is not a domain of this index.
         NotPermitted: no such source feeds the issuer's domain.
@@ -115,19 +129,22 @@ def identity_from_header(
     identifier = _identifier(text)
     if identifier is None:
         raise InvalidIdentity(place_of(PATIENT_ID), "no patient identifier")
-    _refuse_national(text, identifier)
     _refuse_unusable(text, identifier.value)
-    domain, feeder = _issuer(identifier.authority, source, directory)
+    ins = _ins_of_manifest(text, identifier, directory)
+    if ins is not None:
+        identifier, domain, feeder = ins.identifier, ins.domain, _feeder_of_manifest(source)
+    else:
+        domain, feeder = _issuer(identifier.authority, source, directory)
     others = _others(text, identifier, domain, directory)
     return SourceRecord(
         identifier=PatientIdentifier(identifier.value, domain.authority, identifier.type_code),
         domain=domain.key,
-        demographics=_demographics(text, others),
+        demographics=_demographics(text, others, identifier.value if ins is not None else ""),
         event_time=_event_time(text),
         source=feeder.name,
         others=others,
         witness=Witness.HEADER,
-        warnings=(*(dataset.reading_warnings if isinstance(dataset, Header) else ()), *text.warnings),
+        warnings=text.warnings,
     )
 
 
@@ -139,6 +156,8 @@ def _refuse_nobody(text: HeaderText) -> None:
         raise UnsupportedMessage(
             place_of(QUALITY_CONTROL_SUBJECT), "a quality control subject, not a patient"
         )
+    if is_test_name(text.first(PATIENT_NAME)):
+        raise UnsupportedMessage(place_of(PATIENT_NAME), "the name of a test, not of a patient")
 
 
 def _identifier(text: HeaderText) -> PatientIdentifier | None:
@@ -158,20 +177,57 @@ def _identifier(text: HeaderText) -> PatientIdentifier | None:
     return PatientIdentifier("\\".join(values), authority, type_code)
 
 
-def _refuse_national(text: HeaderText, identifier: PatientIdentifier) -> None:
-    """The manifests of the national image-sharing project bear the INS where a local identifier belongs."""
-    if national_type(identifier) or identifier.type_code == INS_TYPE:
-        problem = "the national identifier in the place of a local one; manifests are not taken yet"
-        raise UnsupportedMessage(place_of(ISSUER_OF_PATIENT_ID), problem)
-    if text.first(SOP_CLASS_UID) != _KEY_OBJECT_SELECTION or identifier.authority != AssigningAuthority():
-        return
+def ins_domain_key(oid: str) -> str:
+    """
+    The key of the domain of one INS OID. It is nobody's local domain: no source feeds it, no consumer sees it.
+    """
+    return f"{oid}:{INS_TYPE}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ins:
+    identifier: PatientIdentifier
+    domain: Domain
+
+
+def _ins_of_manifest(text: HeaderText, identifier: PatientIdentifier, directory: Directory) -> _Ins | None:
+    """
+    The INS in the place of the PatientID, where the manifests of the national sharing project bear it.
+
+    None when the identifier is a local one. Without an issuer, only in a key object selection is a
+    number that could be an INS taken for one.
+    """
+    is_key_object = text.first(SOP_CLASS_UID) == KEY_OBJECT_SELECTION or {
+        *text.all(MODALITY),
+        *text.all(MODALITIES_IN_STUDY),
+    } == {"KO"}
+    place = place_of(PATIENT_ID)
+    national = national_type(identifier)
+    if not national and is_national(identifier.authority):
+        raise InvalidIdentity(place_of(ISSUER_OF_PATIENT_ID), "a national number that is no INS")
+    if not national and not (is_key_object and identifier.authority == AssigningAuthority()):
+        if identifier.type_code == INS_TYPE:
+            raise InvalidIdentity(place_of(ISSUER_OF_PATIENT_ID), "an INS of an issuer that issues none")
+        return None
+    if national == INSURANCE_TYPE:
+        raise InvalidIdentity(place, "an insurance number in the place of an identifier")
     try:
-        parse_matricule(identifier.value)
+        matricule = parse_matricule(identifier.value).value
     except InvalidMatricule:
-        return
-    raise UnsupportedMessage(
-        place_of(PATIENT_ID), "a manifest with a national number; manifests are not taken yet"
-    )
+        if not national:
+            return None  # a local identifier in a key object that states no issuer
+        raise InvalidIdentity(place, "not a matricule INS, or a wrong key") from None
+    oid = ins_oid(identifier) if national else _UNSTATED_INS[directory.accept_test_ins]
+    if (oid in TEST_INS_OIDS) != directory.accept_test_ins:
+        raise UnsupportedMessage(place, "an INS of the other environment (test or real)")
+    authority = AssigningAuthority(identifier.authority.namespace, oid, "ISO")
+    return _Ins(PatientIdentifier(matricule, authority, INS_TYPE), Domain(ins_domain_key(oid), authority))
+
+
+def _feeder_of_manifest(source: PatientIdentitySource | None) -> PatientIdentitySource:
+    if source is None:
+        raise NotPermitted(f"{place_of(PATIENT_ID)}: a manifest states no site, and no source would be one")
+    return source
 
 
 def _refuse_unusable(text: HeaderText, value: str) -> None:
@@ -219,7 +275,7 @@ def _others(
             text.warn(OTHER_PATIENT_IDS_SEQUENCE, "an identifier without issuer is ignored")
         elif _is_ins(identifier) and (ins_oid(identifier) in TEST_INS_OIDS) != directory.accept_test_ins:
             text.warn(OTHER_PATIENT_IDS_SEQUENCE, "an INS of the other environment (test or real) is ignored")
-        elif not (identifier.value == main.value and _is_domain(identifier.authority, domain, directory)):
+        elif not _is_main(identifier, main, domain, directory):
             found.setdefault(identifier)
     if text.all(OTHER_PATIENT_IDS):
         text.warn(OTHER_PATIENT_IDS, "identifiers without issuer are ignored")
@@ -230,14 +286,19 @@ def _is_ins(identifier: PatientIdentifier) -> bool:
     return national_type(identifier) == INS_TYPE
 
 
-def _is_domain(authority: AssigningAuthority, domain: Domain, directory: Directory) -> bool:
+def _is_main(other: PatientIdentifier, main: PatientIdentifier, domain: Domain, directory: Directory) -> bool:
+    if "".join(other.value.split()) != main.value:
+        return False
+    if _is_ins(other):
+        return ins_oid(other) == domain.authority.universal_id
     try:
-        return directory.domains.resolve(authority, place=place_of(OTHER_PATIENT_IDS_SEQUENCE)) == domain
+        place = place_of(OTHER_PATIENT_IDS_SEQUENCE)
+        return directory.domains.resolve(other.authority, place=place) == domain
     except UnknownAuthority:
         return False
 
 
-def _demographics(text: HeaderText, others: tuple[PatientIdentifier, ...]) -> Demographics:
+def _demographics(text: HeaderText, others: tuple[PatientIdentifier, ...], ins: str) -> Demographics:
     mother = _name(text, PATIENT_MOTHER_BIRTH_NAME, family_only=True)
     address = text.first(PATIENT_ADDRESS)
     town = _ADDRESS_TOWN.search(address)
@@ -249,7 +310,7 @@ def _demographics(text: HeaderText, others: tuple[PatientIdentifier, ...]) -> De
         postal_code=town["code"] if town else "",
         city=town["city"].strip() if town else "",
         phones=text.all(PATIENT_TELEPHONE_NUMBERS),
-        national_id=_national_id(text, others),
+        national_id=ins or _national_id(text, others),
         mother_birth_name=(mother.birth or mother.name).family if mother else "",
     )
 
@@ -281,14 +342,14 @@ def _with_use(name: PersonName, use: NameUse) -> PersonName:
 
 def _birth_date(text: HeaderText) -> PartialDate | None:
     stated = text.first(PATIENT_BIRTH_DATE)
-    found = _calendar_date(stated)
+    found = calendar_date(stated)
     if stated and found is None:
         text.warn(PATIENT_BIRTH_DATE, "not a date (expected YYYYMMDD), ignored")
     return PartialDate(found.year, found.month, found.day) if found else None
 
 
-def _calendar_date(stated: str) -> date | None:
-    """A DA, or its retired form with dots; anything else, the partial forms included, is no date."""
+def calendar_date(stated: str) -> date | None:
+    """Read a DA, or its retired form with dots; anything else, the partial forms included, is no date."""
     if not (stated.isascii() and (match := _DATE.fullmatch(stated))):
         return None
     year, month, day = (int(part) for part in match.groups() if part)
@@ -324,7 +385,7 @@ def _event_time(text: HeaderText) -> datetime:
         stated = text.first(date_tag)
         if not stated:
             continue
-        day = _calendar_date(stated)
+        day = calendar_date(stated)
         if day is None:
             text.warn(date_tag, "not a date (expected YYYYMMDD), ignored")
             continue

@@ -1,14 +1,22 @@
-"""Headers as identity witnesses: rows P01 and P03 of the conformance matrix."""
+"""Headers as identity witnesses: rows P01, P02 and P03 of the conformance matrix."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from mpi.errors import UnknownIdentifier
 from mpi.feeds.dicom.ingest import ingest_dicom
+from mpi.feeds.dicom.patient import KEY_OBJECT_SELECTION, ins_domain_key
+from mpi.feeds.dicom.studies import Study
+from mpi.identity.ins import INS_TEST_OID
 from mpi.identity.model import RecordKey
 from mpi.identity.traits import normalise
 from mpi.index.events import IdentityStated
-from tests.unit.feeds.dicom.files import FakeRegistry, build_directory, build_header, write_file
+from mpi.index.ports import Store
+from mpi.index.registry import Registry
+from mpi.matching.model import MatchModel
+from tests.unit.feeds.dicom.files import FakeRegistry, build_directory, build_header, qualifiers, write_file
 
 
 def test_p01_headers_without_issuer_take_it_from_their_source(tmp_path: Path) -> None:
@@ -40,6 +48,10 @@ def test_p01_a_naked_patient_id_is_quarantined(tmp_path: Path) -> None:
     [
         pytest.param({"PatientIdentityRemoved": "YES"}, "(0012,0062)", id="PatientIdentityRemoved = YES"),
         pytest.param({"QualityControlSubject": "YES"}, "(0010,0200)", id="QualityControlSubject = YES"),
+        pytest.param({"PatientName": "TEST^TEST"}, "(0010,0010)", id="TEST^TEST"),
+        pytest.param({"PatientName": "PATIENT^TEST"}, "(0010,0010)", id="PATIENT^TEST"),
+        pytest.param({"PatientName": "PHANTOM^QC 3"}, "(0010,0010)", id="PHANTOM^QC 3"),
+        pytest.param({"PatientName": "ZZZ^ZZZ"}, "(0010,0010)", id="ZZZ^ZZZ"),
     ],
 )
 def test_p03_nobody_is_refused(tmp_path: Path, elements: dict[str, str], place: str) -> None:
@@ -49,11 +61,14 @@ def test_p03_nobody_is_refused(tmp_path: Path, elements: dict[str, str], place: 
     summary = ingest_dicom(registry, build_directory(), [path], "pacs-a", lambda *_: None)
 
     assert (summary.refused, [where for where, _ in summary.reasons]) == (1, [place])
+    assert sum(summary.excluded.values()) == 1
     assert registry.instructions == []
 
 
-@pytest.mark.parametrize("name", ["TEST^TEST", "PATIENT^TEST", "INCONNU^X", "ZZZ^ZZZ"])
-def test_p03_a_test_name_is_evidence_of_nothing(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["INCONNU^X", "INCONNUE^INCONNUE"])
+def test_p03_an_unknown_patient_is_somebody_whose_name_is_evidence_of_nothing(
+    tmp_path: Path, name: str
+) -> None:
     registry = FakeRegistry()
     path = write_file(tmp_path / "a.dcm", build_header(PatientName=name))
 
@@ -63,3 +78,86 @@ def test_p03_a_test_name_is_evidence_of_nothing(tmp_path: Path, name: str) -> No
     assert isinstance(stated, IdentityStated)
     traits = normalise(stated.records[0].demographics)
     assert (traits.family_names, traits.given_names) == ((), ())
+
+
+INS = "284022999912354"
+
+
+class FakeStudies:
+    """Studies in memory."""
+
+    def __init__(self) -> None:
+        self.kept: list[Study] = []
+
+    def of_uid(self, uid: str) -> tuple[Study, ...]:
+        return tuple(study for study in self.kept if study.uid == uid)
+
+    def keep(self, study: Study) -> None:
+        self.kept.append(study)
+
+
+def write_images_and_manifest(folder: Path) -> tuple[Path, Path]:
+    """One study: a slice under the hospital's identifier, its manifest under the INS."""
+    images = write_file(folder / "images.dcm", build_header(AccessionNumber="ORD1", Modality="CT"))
+    manifest = build_header(
+        SOPClassUID=KEY_OBJECT_SELECTION,
+        SOPInstanceUID="2.999.9.1.2",
+        Modality="KO",
+        PatientID=INS,
+        IssuerOfPatientID="ASIP-SANTE-INS-NIR",
+        IssuerOfPatientIDQualifiersSequence=qualifiers(INS_TEST_OID),
+        StudyDescription="never read",
+    )
+    return images, write_file(folder / "manifest.dcm", manifest)
+
+
+@pytest.mark.parametrize("images_first", [True, False])
+def test_p02_a_manifest_and_its_images_are_one_persons(tmp_path: Path, images_first: bool) -> None:
+    registry, studies = FakeRegistry(), FakeStudies()
+    images, manifest = write_images_and_manifest(tmp_path)
+
+    for path in (images, manifest) if images_first else (manifest, images):
+        ingest_dicom(registry, build_directory(), [path], "pacs-a", lambda *_: None, studies=studies)
+
+    local, national = RecordKey("2.999.1.1", "A1001"), RecordKey(ins_domain_key(INS_TEST_OID), INS)
+    first, second = registry.instructions
+    assert isinstance(first, IdentityStated)
+    assert isinstance(second, IdentityStated)
+    assert (first.elsewhere, second.elsewhere) == ((), (local if images_first else national,))
+    assert {study.record: study.is_manifest for study in studies.kept} == {local: False, national: True}
+    assert {study.accession for study in studies.kept if not study.is_manifest} == {"ORD1"}
+
+
+def test_p02_another_sites_study_is_not_linked_by_its_uid(tmp_path: Path) -> None:
+    registry, studies = FakeRegistry(), FakeStudies()
+    images, manifest = write_images_and_manifest(tmp_path)
+
+    ingest_dicom(registry, build_directory(), [images], "pacs-a", lambda *_: None, studies=studies)
+    ingest_dicom(registry, build_directory(), [manifest], "pacs-b", lambda *_: None, studies=studies)
+
+    assert [one.elsewhere for one in registry.instructions if isinstance(one, IdentityStated)] == [(), ()]
+
+
+def test_p02_the_registry_takes_the_manifest_for_the_same_person_and_answers_no_ins(
+    tmp_path: Path, memory_store: Store
+) -> None:
+    directory, studies = build_directory(), FakeStudies()
+    registry = Registry(
+        memory_store, directory, MatchModel.default(), lambda: datetime(2026, 3, 3, tzinfo=UTC)
+    )
+    images, manifest = write_images_and_manifest(tmp_path)
+
+    summary = ingest_dicom(
+        registry, directory, [images, manifest], "pacs-a", lambda *_: None, studies=studies
+    )
+
+    assert summary.applied == 2
+    local, national = RecordKey("2.999.1.1", "A1001"), RecordKey(ins_domain_key(INS_TEST_OID), INS)
+    with memory_store.read() as uow:
+        (manifest_record,) = uow.records.epochs(national.domain, national.value)
+        euid = uow.memberships.euid_of(manifest_record.id)
+    assert euid == registry.euid_of(local)
+    with pytest.raises(UnknownIdentifier):
+        registry.euid_of(national)
+    visible = frozenset({"2.999.1.1", "2.999.1.2"})
+    assert registry.cross_reference(local, targets=None, visible=visible, actor="user:anne") == ()

@@ -1,0 +1,215 @@
+"""
+A header as one message for the registry: its envelope, and how to read it.
+
+However a header came, from a file, a C-STORE or an archive's answer, the same header is the same message.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NoReturn, Protocol
+
+from mpi.errors import FeedError, UnreadableMessage, UnsupportedMessage
+from mpi.feeds.dicom.header import (
+    FILE,
+    PATIENT_TAGS,
+    SOP_INSTANCE_UID,
+    STUDY_INSTANCE_UID,
+    Header,
+    HeaderText,
+    canonical_bytes,
+    header_from_json,
+)
+from mpi.feeds.dicom.patient import identity_from_header
+from mpi.feeds.dicom.reading import ReadHeader, read_header_apart
+from mpi.feeds.dicom.studies import Studies, Study, study_of
+from mpi.identity.model import RecordKey
+from mpi.index.events import Envelope, IdentityStated, Instruction, MessageState, Receipt
+from mpi.index.events import Protocol as Arrival
+from mpi.index.parties import Directory, PatientIdentitySource
+
+EVENT = "DICOM header"
+UNKNOWN_SOURCE = "unknown"
+MAX_UNREADABLE_BYTES = 64 * 1024
+"""How much of an unreadable object is kept for whoever looks into it."""
+
+_MAX_UID_LENGTH = 64
+_STUDY_TAGS = PATIENT_TAGS | {STUDY_INSTANCE_UID}
+
+
+class Receiver(Protocol):
+    """The part of the registry this feed needs."""
+
+    def receive(
+        self, envelope: Envelope, read: Callable[[], Instruction], reply: Callable[[Receipt], bytes], /
+    ) -> Receipt:
+        """Take one message in one transaction; whatever `read` raises is in the receipt."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderMessage:
+    """
+    One header, ready for the registry.
+
+    Args:
+        read: what it states, for this index; raises what stops it.
+        study: digest of its patient and study; empty when it names no study. The instances of a
+            study repeat it.
+        context: the study itself, once `read` did not raise.
+    """
+
+    envelope: Envelope
+    read: Callable[[], Instruction]
+    study: bytes = b""
+    context: Callable[[], Study | None] = lambda: None
+
+    def hand_to(self, registry: Receiver, studies: Studies | None = None) -> Receipt:
+        """
+        Let the registry take it, durably, and keep the study it is about once it has.
+
+        Raises:
+            StoreError: not everything is durable, or nobody knows.
+        """
+        receipt = registry.receive(self.envelope, self.read, _no_reply)
+        if studies is not None and receipt.state in (MessageState.APPLIED, MessageState.DUPLICATE):
+            study = self.context()
+            if study is not None:
+                studies.keep(study)
+        return receipt
+
+
+def message_of(
+    header: Header,
+    source: PatientIdentitySource | None,
+    directory: Directory,
+    studies: Studies | None = None,
+) -> HeaderMessage:
+    """
+    The message of a header that could be read.
+
+    Args:
+        studies: where to find whom else the study is of: a manifest and the images it lists are one person's.
+
+    Raises:
+        UnreadableMessage: it declares no possible character set.
+    """
+    text = HeaderText(header)
+    elements = text.to_json()
+    control_id = text.first(SOP_INSTANCE_UID) or text.first(STUDY_INSTANCE_UID)
+    raw = canonical_bytes(elements)
+    digest = hashlib.sha256(raw).hexdigest()
+    # An archive may correct the patient of an instance and keep its UID (IHE PIR): that is another message.
+    named = bool(control_id) and len(control_id) <= _MAX_UID_LENGTH
+    control_id = f"{control_id}#{digest[:16]}" if named else ""
+    return HeaderMessage(
+        envelope=_envelope(source, raw, digest, control_id),
+        read=partial(_read_identity, header, source, directory, studies),
+        study=_study_digest(elements, source),
+        context=partial(_study, header, source, directory),
+    )
+
+
+def message_of_unreadable(
+    start: bytes, error: FeedError, source: PatientIdentitySource | None
+) -> HeaderMessage:
+    """The message of what could not be read: its start is kept; of what is refused, the digest only."""
+    start = start[:MAX_UNREADABLE_BYTES]
+    digest = hashlib.sha256(start).hexdigest()
+    kept = b"" if isinstance(error, UnsupportedMessage) else start
+    return HeaderMessage(_envelope(source, kept, digest), partial(_raise, error))
+
+
+def read_message(
+    envelope: Envelope, directory: Directory, *, read_header: ReadHeader = read_header_apart
+) -> Instruction:
+    """
+    Read a message of this feed again, as it was kept: what the registry's replay asks for.
+
+    Args:
+        read_header: how to read the bytes of what could not be read before; a child process unless given.
+
+    Raises:
+        FeedError, RegistryError, NotPermitted: as for the object; and for one that was refused
+            unread, because nothing of it was kept.
+    """
+    source = None if envelope.source == UNKNOWN_SOURCE else directory.source(envelope.source)
+    if not envelope.raw.startswith(b"{"):
+        return _read_identity(read_header(envelope.raw), source, directory)
+    try:
+        elements = json.loads(envelope.raw)
+    except (ValueError, RecursionError):
+        raise UnreadableMessage(FILE, "not a DICOM JSON object") from None
+    return _read_identity(header_from_json(elements), source, directory)
+
+
+def reason_of(error: Exception) -> tuple[str, str]:
+    """Place and problem of what stopped a message."""
+    return getattr(error, "place", type(error).__name__), getattr(error, "problem", str(error))
+
+
+def _envelope(
+    source: PatientIdentitySource | None, raw: bytes, digest: str, control_id: str = ""
+) -> Envelope:
+    return Envelope(
+        protocol=Arrival.DICOM,
+        source=source.name if source else UNKNOWN_SOURCE,
+        application=source.aet if source else "",
+        facility="",
+        control_id=control_id,
+        content_hash=digest,
+        raw=raw,
+        event=EVENT,
+    )
+
+
+def _study_digest(elements: dict[str, Any], source: PatientIdentitySource | None) -> bytes:
+    wanted = {f"{tag:08X}" for tag in _STUDY_TAGS}
+    if not elements.get(f"{STUDY_INSTANCE_UID:08X}", {}).get("Value"):
+        return b""
+    stated = canonical_bytes({tag: elements[tag] for tag in elements if tag in wanted})
+    return hashlib.sha256((source.name if source else "").encode() + b"\0" + stated).digest()
+
+
+def _read_identity(
+    header: Header,
+    source: PatientIdentitySource | None,
+    directory: Directory,
+    studies: Studies | None = None,
+) -> Instruction:
+    record = identity_from_header(header, source, directory)
+    study = study_of(HeaderText(header), record.key, record.source) if studies is not None else None
+    if studies is None or study is None:
+        return IdentityStated((record,))
+    return IdentityStated((record,), _shared_with(study, studies, directory))
+
+
+def _shared_with(study: Study, studies: Studies, directory: Directory) -> tuple[RecordKey, ...]:
+    """
+    The identifier of the same study on the other side: of a manifest the images', of images the manifest's.
+
+    Only within one source: a site says whose its own studies are, and no more.
+    """
+    national = directory.domains.get(study.record.domain) is None
+    others = {
+        known.record
+        for known in studies.of_uid(study.uid)
+        if known.source == study.source and (directory.domains.get(known.record.domain) is None) != national
+    }
+    return (
+        tuple(others) if len(others) == 1 else ()
+    )  # several: somebody corrected one of them, and a person decides
+
+
+def _study(header: Header, source: PatientIdentitySource | None, directory: Directory) -> Study | None:
+    record = identity_from_header(header, source, directory)
+    return study_of(HeaderText(header), record.key, record.source)
+
+
+def _raise(error: FeedError) -> NoReturn:
+    raise error
+
+
+def _no_reply(_receipt: Receipt) -> bytes:
+    return b""
