@@ -111,6 +111,8 @@ class Decisions:
         )
         if facts and not proposed_now:
             self._apply(uow, facts, at=at)
+        elif task.state is TaskState.PROPOSED:  # what was proposed no longer keeps the question open
+            self._derivation.recompute(uow, records, at=at, cause=f"task/{task.id}")
         return _reread(uow, task)
 
     def _drafts(

@@ -75,7 +75,7 @@ class Intake:
     ) -> Effect:
         folds = [self._state_one(uow, one, message_id=message_id, at=at) for one in stated.records]
         seeds = {record_id for fold in folds for record_id in fold.seeds}
-        keys = [*(one.key for one in stated.records), *stated.elsewhere]
+        keys = list(dict.fromkeys((*(one.key for one in stated.records), *stated.elsewhere)))
         for left, right in pairwise([named_today(uow, key) for key in keys] if len(keys) > 1 else ()):
             new = self._assert_link(
                 uow,
