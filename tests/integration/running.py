@@ -44,8 +44,9 @@ def a28(
 ) -> bytes:
     """One identity, as PAM-FR writes it."""
     oid = f"2.999.1.{SITES.index(site) + 1}"
+    structure = "ADT_A01" if event == "A08" else "ADT_A05"
     segments = (
-        f"MSH|^~\\&|RIS_{site}|SITE_{site}|MPI|FED|{at}||ADT^{event}^ADT_A05|{control_id}|P|2.5^FRA^2.11"
+        f"MSH|^~\\&|RIS_{site}|SITE_{site}|MPI|FED|{at}||ADT^{event}^{structure}|{control_id}|P|2.5^FRA^2.11"
         "|||||FRA|UNICODE UTF-8|FR||2.11^IHE_FRANCE-2.11-PAM",
         f"EVN||{at}||||{at}",
         f"PID|1||{value}^^^SITE-{site}&{oid}&ISO^PI||{name}||{born}|{sex}|||12 RUE DES LILAS^^LIMOGES^^87000^FRA^H"
