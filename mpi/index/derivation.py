@@ -16,7 +16,16 @@ from mpi.index.graph import Edge, LinkPolicy, Node, retired_keys
 from mpi.index.parties import Consumer
 from mpi.index.ports import StoredRecord, UnitOfWork
 from mpi.index.questions import Situation, oversized_block_task, wanted_tasks
-from mpi.index.review import LIVE_STATES, Task, TaskKey, TaskState, Topic, WantedTask, priority
+from mpi.index.review import (
+    LIVE_STATES,
+    Task,
+    TaskKey,
+    TaskState,
+    Topic,
+    WantedTask,
+    priority,
+    still_answered,
+)
 from mpi.matching.decision import Decision
 from mpi.matching.model import MatchModel
 from mpi.matching.online import score
@@ -242,35 +251,21 @@ class Derivation:
                 opened += 1
                 continue
             question = self._with_priority(asked, nodes)
-            same = (task.kind, task.reason, dict(task.fingerprint)) == (
-                question.kind,
-                question.reason,
-                dict(question.fingerprint),
+            if still_answered(task, question):
+                continue
+            now = replace(
+                task,
+                kind=question.kind,
+                reason=question.reason,
+                weight_bits=question.weight_bits,
+                fingerprint=question.fingerprint,
+                priority=question.priority,
             )
-            if task.state is TaskState.DECIDED and same and key.topic is not Topic.OVERLAY:
-                continue  # what was looked at has not changed; a statement still held is another one
-            asks_again = task.state not in LIVE_STATES
-            if (
-                asks_again
-                or not same
-                or (task.weight_bits, task.priority)
-                != (
-                    question.weight_bits,
-                    question.priority,
-                )
-            ):
-                now = replace(
-                    task,
-                    kind=question.kind,
-                    reason=question.reason,
-                    weight_bits=question.weight_bits,
-                    fingerprint=question.fingerprint,
-                    priority=question.priority,
-                )
-                if asks_again:
-                    now = replace(now, state=TaskState.OPEN, verdict=None, reviewer="", fact_id=None)
+            if task.state not in LIVE_STATES:
+                now = replace(now, state=TaskState.OPEN, verdict=None, reviewer="", fact_id=None)
+                opened += 1
+            if now != task:
                 uow.reviews.change(now, at=at)
-                opened += asks_again
         for key, task in existing.items():
             proposed = task.state is TaskState.PROPOSED
             if task.state in LIVE_STATES and key not in wanted and not proposed:

@@ -202,6 +202,25 @@ class Task:
         return self.claimed_by
 
 
+def asks_the_same(task: Task, asked: WantedTask) -> bool:
+    """Whether a question is the one a task holds: its kind, its reason, and what is to be compared."""
+    return (task.kind, task.reason, dict(task.fingerprint)) == (
+        asked.kind,
+        asked.reason,
+        dict(asked.fingerprint),
+    )
+
+
+def still_answered(task: Task, asked: WantedTask) -> bool:
+    """
+    Whether the answer somebody gave stands for what is asked now.
+
+    A statement that is held after an answer is another one than the answer was about.
+    """
+    is_closed = task.state is TaskState.DECIDED and task.key.topic is not Topic.OVERLAY
+    return is_closed and asks_the_same(task, asked)
+
+
 def priority(kind: TaskKind, *, urgency: int, site: int) -> int:
     """
     What to look at first: the patient who is here now, then the graver question, then the site.

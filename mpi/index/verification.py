@@ -42,7 +42,9 @@ from mpi.index.review import (
     Topic,
     Verdict,
     WantedTask,
+    asks_the_same,
     priority,
+    still_answered,
 )
 from mpi.matching.blocking import blocking_keys
 from mpi.matching.online import ScoredPair
@@ -205,15 +207,10 @@ def task_differences(
         if task is None or task.state is TaskState.OBSOLETE:
             yield key, NOT_ASKED
             continue
-        same = (task.kind, task.reason, dict(task.fingerprint)) == (
-            asked.kind,
-            asked.reason,
-            dict(asked.fingerprint),
-        )
         if task.state is TaskState.DECIDED:
-            if not same or key.topic is Topic.OVERLAY:
+            if not still_answered(task, asked):
                 yield key, NOT_ASKED
-        elif not same:
+        elif not asks_the_same(task, asked):
             yield key, "its kind, its reason or what it compares is another"
         elif not _alike(task.weight_bits, asked.weight_bits):
             yield key, "its weight is another"
