@@ -230,8 +230,17 @@ class Decisions:
     def set_aside(
         self, uow: UnitOfWork, statement: StoredStatement, *, actor: str, reason: str, at: datetime
     ) -> list[Fact]:
-        """Take the effect of one statement back, as if it had never been sent."""
+        """
+        Take the effect of one statement back, as if it had never been sent.
+
+        Raises:
+            LinkConflict: somebody has decided otherwise about it.
+        """
         first = uow.records.get(statement.record_id)
+        epochs = uow.records.epochs(first.key.domain, first.key.value)
+        for fact in uow.facts.standing([epoch.key for epoch in epochs]):
+            if fact.statement_id == statement.id and fact.kind in (FactKind.CONTINUED, FactKind.RECYCLED):
+                raise LinkConflict(f"fact {fact.id} is about that statement; withdraw it first", [fact.id])
         draft = _about_statement(FactKind.SET_ASIDE, first.key, statement.id)
         return self._act(uow, [draft], actor=actor, reason=reason, at=at)
 
@@ -252,9 +261,6 @@ class Decisions:
             raise StaleReview(f"fact {fact.id} waits for another person than the one who proposed it")
         for one in act:
             self._refuse_contradiction(uow, one)
-            repeated = _standing_alike(uow, one)
-            if repeated is not None:
-                uow.facts.withdraw(repeated.id, at=at, by=actor)
             uow.facts.confirm(one.id, at=at, by=actor)
         confirmed = uow.facts.of_act(act[0].id)
         for task in uow.reviews.by_fact(act[0].id):
@@ -336,7 +342,7 @@ class Decisions:
         """
         Add the facts of one act; those that stand already are not said twice.
 
-        A repeated answer on a pair whose records compare otherwise replaces the one that stood.
+        An answer repeated on records that compare otherwise is another one, beside the one that stands.
         """
         second = bool(drafts) and self._needs_second(uow, drafts)
         facts: list[Fact] = []
@@ -346,8 +352,6 @@ class Decisions:
             if standing is not None and dict(standing.seen) == seen:
                 facts.append(standing)
                 continue
-            if standing is not None and not second:
-                uow.facts.withdraw(standing.id, at=at, by=actor)
             self._refuse_contradiction(uow, draft)
             act_id = next((fact.act_id or fact.id for fact in facts if fact.recorded_at == at), None)
             fact = replace(
@@ -475,8 +479,9 @@ def _about_statement(kind: FactKind, key: RecordKey, statement_id: int) -> Fact:
 
 
 def _standing_alike(uow: UnitOfWork, draft: Fact) -> Fact | None:
-    """A standing fact that already says it."""
-    return next((f for f in uow.facts.standing((draft.left,)) if _says(f) == _says(draft)), None)
+    """The latest standing fact that already says it."""
+    alike = [fact for fact in uow.facts.standing((draft.left,)) if _says(fact) == _says(draft)]
+    return max(alike, key=lambda fact: fact.id, default=None)
 
 
 def _proposed_alike(uow: UnitOfWork, draft: Fact, actor: str) -> Fact | None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from mpi.errors import LinkConflict
 from mpi.identity.ins import NEVER_ANSWERED, IdentityAttribute
-from mpi.identity.model import Demographics, RecordKey, SourceRecord, Urgency
+from mpi.identity.model import Demographics, RecordKey, SourceRecord, Urgency, Witness
 from mpi.identity.traits import Traits, normalise
 from mpi.index import golden
 from mpi.index.derivation import NO_EFFECT, Derivation, Effect
@@ -206,7 +206,7 @@ class Intake:
                 uow.facts.withdraw(back.id, at=at, by=f"source:{merged.source}")
                 ids = [records[survivor].id, records[subsumed].id]
                 return replace(self._recompute(uow, ids, message_id=message_id, at=at), records=tuple(ids))
-            if _is_stated(records.get(survivor)):
+            if self._is_fed(uow, records.get(survivor)):
                 if not _is_stated(records.get(subsumed)):
                     return NO_EFFECT
                 raise LinkConflict("the new identifier belongs to another patient")
@@ -227,6 +227,14 @@ class Intake:
             self._add(uow, kind, survivor, subsumed, merged, message_id=message_id, at=at)
         ids = [records[survivor].id, records[subsumed].id]
         return replace(self._recompute(uow, ids, message_id=message_id, at=at), records=tuple(ids))
+
+    @staticmethod
+    def _is_fed(uow: UnitOfWork, record: StoredRecord | None) -> bool:
+        """Whether a patient identity source stated a record; a header of it may simply have come first."""
+        if record is None or record.first_event_time is None:
+            return False
+        first = uow.records.epochs(record.key.domain, record.key.value)[0]
+        return any(item.statement.witness is Witness.FEED for item in uow.records.statements(first.id))
 
     @staticmethod
     def _renamed_back(

@@ -163,10 +163,9 @@ def _decided(
     """
     decided: set[frozenset[str]] = set()
     reopened: dict[frozenset[str], tuple[Edge, tuple[str, ...]]] = {}
-    for fact in sorted((f for f in situation.facts if f.kind in NEGATIVE), key=lambda f: (f.left, f.right)):
-        pair = situation.pair_of(fact)
-        if pair is None:
-            continue
+    by_age = sorted(situation.facts, key=lambda fact: fact.id)
+    last = {pair: f for f in by_age if f.kind in NEGATIVE and (pair := situation.pair_of(f))}
+    for pair, fact in sorted(last.items(), key=lambda item: (item[1].left, item[1].right)):
         sets = frozenset(situation.euid_of[record_id] for record_id in pair)
         edge = edge_of.get(pair)
         changed = changes(fact.seen, fingerprint(edge.score.evidence)) if edge and fact.seen else ()

@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import combinations, pairwise
 from typing import Any
 
-from mpi.identity.ins import NEVER_ANSWERED, IdentityStatus
+from mpi.identity.ins import NEVER_ANSWERED, IdentityAttribute, IdentityStatus
 from mpi.identity.model import Demographics, NameUse, PersonName, RecordKey, SourceRecord, Witness
 from mpi.identity.traits import Traits, normalise
 from mpi.index.events import FactKind as Kind
@@ -24,10 +24,14 @@ from mpi.matching.blocking import blocking_keys
 from mpi.matching.model import MatchModel
 
 MODEL = MatchModel.default()
+NOBODY = Demographics()
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 LATEST = datetime.max.replace(tzinfo=UTC)
 HOLD_TOGETHER = (Kind.SAME, Kind.MERGED, Kind.RENAMED, Kind.SOURCE_LINKED)  # in order of precedence
 TELL_APART = (Kind.DIFFERENT, Kind.HOMONYMS)
 RETIRE = (Kind.MERGED, Kind.RENAMED)
+CLOSE = (Kind.RECYCLED, Kind.ERASED)
+LINK_WORDS = (Kind.SOURCE_LINKED, Kind.SOURCE_UNLINKED)
 ON_STATEMENTS = (Kind.CONTINUED, Kind.SET_ASIDE, Kind.RECYCLED)
 
 
@@ -70,7 +74,7 @@ class Claim:
 
     @property
     def same_as(self) -> tuple[object, ...]:
-        return self.kind, self.left, self.right, self.actor, self.about
+        return self.kind, self.left, self.right, self.actor, self.about, self.since
 
 
 @dataclass(frozen=True)
@@ -91,20 +95,25 @@ Happened = Delivered | Decided | Withdrawn
 
 def last_words(statements: Sequence[tuple[int, SourceRecord]]) -> tuple[Demographics, dict[str, datetime]]:
     """Of each field, what the last statement that speaks of it says; and since when."""
-    ordered = [
-        item
-        for _, item in sorted(
-            statements, key=lambda s: (s[1].witness is Witness.FEED, s[1].event_time, s[1].source, s[0])
-        )
-    ]
+
+    def in_turn(name: str) -> list[SourceRecord]:
+        """A movement weighs as a feed does, but on strict traits; a header less than both."""
+        weight = {Witness.HEADER: 0, Witness.MOVEMENT: 1, Witness.FEED: 2 if name in STRICT else 1}
+        turn = sorted(statements, key=lambda s: (weight[s[1].witness], s[1].event_time, s[1].source, s[0]))
+        return [item for _, item in turn]
+
     values: dict[str, Any] = {}
     since: dict[str, datetime] = {}
-    whole = {name: ("address", "postal_code", "city", "country") for name in ("address", "postal_code", "city")}
-    whole |= {"country": whole["city"], "ins": ("ins", "identity_codes"), "ins_oid": ("ins_oid", "identity_codes")}
+    whole = dict.fromkeys(("address", "postal_code", "city"), ("address", "postal_code", "city", "country"))
+    whole |= {
+        "country": whole["city"],
+        "ins": ("ins", "identity_codes"),
+        "ins_oid": ("ins_oid", "identity_codes"),
+    }
     for name in Demographics.__dataclass_fields__:
         if name in ("names", "deleted"):
             continue
-        for item in reversed(ordered):
+        for item in reversed(in_turn(name)):
             stated = item.demographics
             value = getattr(stated, name)
             if value not in (None, "", ()):
@@ -116,6 +125,7 @@ def last_words(statements: Sequence[tuple[int, SourceRecord]]) -> tuple[Demograp
                 break
     names = []
     for use, slot in SLOTS.items():
+        ordered = in_turn(slot)
         gone = [at for at, s in enumerate(ordered) if s.demographics.deleted & {slot, "names"}]
         told = [
             (name, item.event_time)
@@ -137,6 +147,25 @@ SLOTS = {
 }
 
 
+STRICT = frozenset(
+    [
+        "birth_name",
+        "name",
+        "birth_date",
+        "birth_date_interpreted",
+        "sex",
+        "birth_place_code",
+        "birth_place",
+        "ins",
+        "ins_oid",
+        "identity_codes",
+        "mother_birth_name",
+        "birth_order",
+        "multiple_birth",
+    ]
+)
+
+
 def _name(told: Sequence[PersonName]) -> PersonName:
     given = next((n for n in reversed(told) if n.given or n.given_list), told[0])
     family = next((n.family for n in reversed(told) if n.family), "")
@@ -148,6 +177,8 @@ class Epoch:
     accepted: list[tuple[int, SourceRecord]] = field(default_factory=list)
     held: list[tuple[int, SourceRecord]] = field(default_factory=list)
     put_right: list[tuple[int, SourceRecord]] = field(default_factory=list)
+    known: Demographics = NOBODY
+    begins: datetime = EARLIEST
 
 
 def judged(statements: dict[int, SourceRecord], claims: Iterable[Claim]) -> dict[int, Epoch]:
@@ -156,34 +187,53 @@ def judged(statements: dict[int, SourceRecord], claims: Iterable[Claim]) -> dict
     decided = {claim.about: claim for claim in claims if claim.kind in ON_STATEMENTS}
     erased = [(claim.about or 0, claim.left.epoch) for claim in claims if claim.kind is Kind.ERASED]
     floor = {n: max((e + 1 for last, e in erased if last < n), default=0) for n in statements}
-    epochs, current, known = {0: Epoch()}, 0, Demographics()
+    epochs = {0: Epoch()}
     for number in sorted(_in_turn(statements), key=lambda n: floor[n]):
-        decision = decided.get(number)
-        epoch = max(current, floor[number])
+        item, decision, low = statements[number], decided.get(number), floor[number]
+        epochs.setdefault(low, Epoch())
         if decision is not None and decision.kind is Kind.RECYCLED:
-            epoch = max(epoch, decision.left.epoch + 1)
-        if epoch > current:
-            current, known = epoch, Demographics()
-            epochs[current] = Epoch()
-        if decision is not None and decision.kind is Kind.SET_ASIDE:
-            continue
-        item, here = statements[number], epochs[current]
-        now = replace(item, witness=Witness.FEED, event_time=LATEST)
-        before = replace(item, witness=Witness.FEED, demographics=known)
-        after, _ = last_words([(0, before), (1, now)])
-        if decision is None and known != Demographics() and after != known and somebody_else(known, after):
-            here.held.append((number, item))
+            at = max(low, decision.left.epoch + 1)
+            epochs.setdefault(at, Epoch(begins=item.event_time))
         else:
-            here.accepted.append((number, item))
-            here.put_right += [held for held in here.held if held[1].source == item.source]
-            here.held = [held for held in here.held if held[1].source != item.source]
-            known = after
+            at = max(
+                n for n, one in epochs.items() if n == low or (n > low and one.begins <= item.event_time)
+            )
+        if decision is None or decision.kind is not Kind.SET_ASIDE:
+            _judge(epochs[at], number, item, decided=decision is not None)
     return epochs
 
 
+def _judge(epoch: Epoch, number: int, item: SourceRecord, *, decided: bool) -> None:
+    known = epoch.known
+    believed = _followed_by(known, replace(item, witness=Witness.FEED))
+    before = replace(known, ins="", ins_oid="") if known.ins in item.replaces_ins else known
+    if not decided and believed != known and somebody_else(before, believed):
+        epoch.held.append((number, item))
+        return
+    epoch.accepted.append((number, item))
+    epoch.known = _followed_by(known, item)
+    right = [
+        held
+        for held in epoch.held
+        if held[1].source == item.source
+        and held[1].event_time <= item.event_time
+        and item.witness in (Witness.FEED, held[1].witness)
+    ]
+    epoch.put_right += right
+    epoch.held = [held for held in epoch.held if held not in right]
+
+
+def _followed_by(known: Demographics, item: SourceRecord) -> Demographics:
+    """What is known, with one more statement that comes last."""
+    if known == NOBODY:
+        return last_words([(0, item)])[0]
+    before = replace(item, witness=Witness.FEED, demographics=known)
+    return last_words([(0, before), (1, replace(item, event_time=LATEST))])[0]
+
+
 def _in_turn(statements: dict[int, SourceRecord]) -> Iterator[int]:
-    """Feeds, then headers; each source in its order; the source whose next statement is the earliest first."""
-    for witness in (Witness.FEED, Witness.HEADER):
+    """Feeds, movements, headers; each source in its order; of them, the one whose next is the earliest."""
+    for witness in (Witness.FEED, Witness.MOVEMENT, Witness.HEADER):
         waiting = [n for n in sorted(statements) if statements[n].witness is witness]
         while waiting:
             heads = {statements[n].source: n for n in reversed(waiting)}
@@ -199,14 +249,17 @@ def _in_turn(statements: dict[int, SourceRecord]) -> Iterator[int]:
 class Person:
     """One source record as it stands."""
 
-    demographics: Demographics = Demographics()
+    demographics: Demographics = NOBODY
     since: dict[str, datetime] = field(default_factory=dict)
     first: datetime | None = None
     held_since: datetime | None = None
+    protection: frozenset[IdentityAttribute] = frozenset()
 
     @property
     def traits(self) -> Traits:
-        return traits_of(self.demographics)
+        """Of the statements that count; but a protection counts at once, though its statement is held."""
+        found = traits_of(self.demographics)
+        return replace(found, attributes=found.attributes | self.protection) if self.protection else found
 
     @property
     def is_protected(self) -> bool:
@@ -247,10 +300,9 @@ class Reading:
         return judged(self.statements.get(key[:2], {}), about)
 
     def present(self, key: RecordKey) -> RecordKey:
-        """The record an identifier names: its latest epoch that is stated, else the latest heard of."""
-        stated = [n for n, epoch in self.epochs(key).items() if epoch.accepted]
-        known = stated or [k.epoch for k in self.heard_of if k[:2] == key[:2]]
-        return RecordKey(*key[:2], max(known, default=0))
+        """The record an identifier names: of its first epoch that is not closed."""
+        closed = {claim.left for claim in self.claims if claim.kind in CLOSE}
+        return next(at for at in (RecordKey(*key[:2], n) for n in range(len(closed) + 1)) if at not in closed)
 
     def take(self, what: Happened) -> bool:
         """Whether it could be done."""
@@ -274,7 +326,9 @@ class Reading:
                 keys = [self.present(key) for key in (*(r.key for r in stated.records), *stated.elsewhere)]
                 first = stated.records[0]
                 for pair in pairwise(keys):
-                    self._source_says(Kind.SOURCE_LINKED, *pair, first.source, first.event_time)
+                    self._source_says(
+                        Kind.SOURCE_LINKED, *pair, first.source, first.event_time, expressly=False
+                    )
                 return True
             case Delivered(IdentifiersMerged() as merged, _):
                 return self._merge(merged)
@@ -282,7 +336,7 @@ class Reading:
                 left, right = self.present(said.left), self.present(said.right)
                 kind = Kind.SOURCE_LINKED if said.linked else Kind.SOURCE_UNLINKED
                 if left != right:
-                    self._source_says(kind, left, right, said.source, said.event_time)
+                    self._source_says(kind, left, right, said.source, said.event_time, expressly=True)
                 return left != right
             case Delivered(PatientMoved() as moved, _):
                 return self.present(moved.to) != self.present(moved.origin)
@@ -304,16 +358,35 @@ class Reading:
         for number in said.keys() - others:
             del said[number]
 
-    def _source_says(self, kind: Kind, left: RecordKey, right: RecordKey, source: str, at: datetime) -> None:
+    def _source_says(
+        self, kind: Kind, left: RecordKey, right: RecordKey, source: str, at: datetime, *, expressly: bool
+    ) -> None:
+        """What it says again counts from its latest date, when it says so in a message of its own."""
         left, right = sorted((left, right))
         claim = Claim(kind, left, right, f"source:{source}", at)
-        if all(c.same_as != claim.same_as for c in self.taken_back):  # a person had the last word
+        of_it = (claim.left, claim.right, claim.actor)
+        if any((c.kind, c.left, c.right, c.actor) == (kind, *of_it) for c in self.taken_back):
+            return  # a person had the last word
+        said = [c for c in self.claims if c.kind in LINK_WORDS and (c.left, c.right, c.actor) == of_it]
+        last = max(reversed(said), key=lambda c: c.since, default=None)
+        if last is None or last.kind is not kind or (expressly and at > last.since):
             self.claims.append(claim)
 
     def _merge(self, merged: IdentifiersMerged) -> bool:
         kept = self.present(RecordKey(merged.domain, merged.survivor.value))
         gone = self.present(RecordKey(merged.domain, merged.subsumed.value))
         into = {c.right: c.left for c in self.claims if c.kind in RETIRE}
+        if kept == gone:
+            return False
+        if merged.renamed and gone not in into:
+            back = [c for c in self.claims if (c.kind, c.left, c.right) == (Kind.RENAMED, gone, kept)]
+            if back and not self._is_stated(gone):  # it got its former identifier again
+                self.claims = [c for c in self.claims if c not in back]
+                return True
+            if self._is_stated(kept):
+                return not self._is_stated(gone)  # its site says so already
+            if kept in into:
+                return False
         chain = [kept]
         while chain[-1] in into:
             chain.append(into[chain[-1]])
@@ -321,15 +394,14 @@ class Reading:
             return False
         if gone not in into:
             kind = Kind.RENAMED if merged.renamed else Kind.MERGED
-            claim = Claim(kind, kept, gone, f"source:{merged.source}", merged.event_time)
-            named = self.epochs(kept).get(kept.epoch)
-            if merged.renamed and named is not None and named.accepted:
-                return False
             if any((c.kind, c.left, c.right) == (kind, kept, gone) for c in self.taken_back):
                 return False
-            self.claims.append(claim)
+            self.claims.append(Claim(kind, kept, gone, f"source:{merged.source}", merged.event_time))
         self.heard_of |= {kept, gone}
         return True
+
+    def _is_stated(self, key: RecordKey) -> bool:
+        return bool(self.epochs(key).get(key.epoch, Epoch()).accepted)
 
 
 def expected(history: Sequence[Happened], policy: LinkPolicy) -> Expected:
@@ -343,15 +415,13 @@ def expected(history: Sequence[Happened], policy: LinkPolicy) -> Expected:
         people[key] = Person(held_since=since)
         if epoch.accepted:
             first = min(item.event_time for _, item in epoch.accepted)
-            people[key] = Person(*last_words(epoch.accepted), first, since)
-    retired = {c.right for c in reading.claims if c.kind in RETIRE or c.kind is Kind.ERASED}
-    gone = {c.left for c in reading.claims if c.kind is Kind.ERASED}
-    for key in people:  # a later person bears the identifier
-        later = {k for k in people if k[:2] == key[:2] and k.epoch > key.epoch}
-        if any(people[k].first is not None or k in gone for k in later):
-            retired.add(key)
+            codes = {code for _, item in epoch.held for code in item.demographics.identity_codes}
+            people[key] = Person(*last_words(epoch.accepted), first, since, NEVER_ANSWERED & codes)
+    retired = {c.right for c in reading.claims if c.kind in RETIRE or c.kind in CLOSE}
     sets = partition(people, reading.claims, retired, policy)
-    head = {key: min(members, key=lambda k: (people[k].first or LATEST, k)) for members in sets for key in members}
+    head = {
+        key: min(members, key=lambda k: (people[k].first or LATEST, k)) for members in sets for key in members
+    }
     return Expected(
         frozenset(sets),
         head,
@@ -359,8 +429,11 @@ def expected(history: Sequence[Happened], policy: LinkPolicy) -> Expected:
         frozenset(retired),
         frozenset(key for key in people if people[key].held_since is not None),
         {
-            key[:2]: answer(reading.present(key), next(s for s in sets if reading.present(key) in s), people, retired)
+            key[:2]: answer(named, next(s for s in sets if named in s), people, retired)
+            if named in people
+            else None
             for key in people
+            for named in (reading.present(key),)
         },
         refused,
     )
@@ -370,12 +443,15 @@ def partition(
     people: dict[RecordKey, Person], claims: Sequence[Claim], retired: set[RecordKey], policy: LinkPolicy
 ) -> list[frozenset[RecordKey]]:
     """People first, then sources, then weights, the strongest first; nothing that stands is contradicted."""
-    words: dict[tuple[str, RecordKey, RecordKey], Claim] = {}
-    for claim in claims:
-        if claim.kind in (Kind.SOURCE_LINKED, Kind.SOURCE_UNLINKED):
-            about = claim.actor, claim.left, claim.right
-            words[about] = max(words.get(about, claim), claim, key=lambda c: (c.since, c.kind is Kind.SOURCE_UNLINKED))
-    count = [c for c in claims if c.kind not in (Kind.SOURCE_LINKED, Kind.SOURCE_UNLINKED)] + list(words.values())
+    erased = {claim.left for claim in claims if claim.kind is Kind.ERASED}
+    claims = [claim for claim in claims if not {claim.left, claim.right} & erased]
+    words: dict[tuple[str, frozenset[RecordKey]], Claim] = {}
+    for claim in claims:  # of what one source says of a pair, the last word
+        if claim.kind in (*LINK_WORDS, *RETIRE):
+            about = claim.actor, frozenset((claim.left, claim.right))
+            last = words.get(about, claim)
+            words[about] = max(last, claim, key=lambda c: (c.since, c.kind is Kind.SOURCE_UNLINKED))
+    count = [c for c in claims if c.kind not in LINK_WORDS or c in words.values()]
     apart = {frozenset((c.left, c.right)) for c in count if c.kind in TELL_APART}
     unlinked = {frozenset((c.left, c.right)) for c in count if c.kind is Kind.SOURCE_UNLINKED}
     doubted = {c.left for c in count if c.kind is Kind.DOUBTED}
@@ -386,9 +462,11 @@ def partition(
         and keys_of(people[pair[0]].traits) & keys_of(people[pair[1]].traits)
     }
     links = sorted(
-        (pair for pair in pairs if pairs[pair].decision == "link"), key=lambda p: (-pairs[p].weight_bits, *sorted(p))
+        (pair for pair in pairs if pairs[pair].decision == "link"),
+        key=lambda p: (-pairs[p].weight_bits, *sorted(p)),
     )
     ambiguous: set[RecordKey] = set()
+    asserted: dict[RecordKey, frozenset[RecordKey]] = {}
 
     def too_late(one: RecordKey, other: RecordKey) -> bool:
         since = people[one].held_since
@@ -400,19 +478,27 @@ def partition(
 
     def objection(link: frozenset[RecordKey], left: frozenset[RecordKey], right: frozenset[RecordKey]) -> str:
         one, other = sorted(link)
-        if link & doubted or link in unlinked or too_late(one, other) or too_late(other, one):
+        if link & doubted or too_late(one, other) or too_late(other, one):
             return "look first"
         if link & ambiguous:
             return "look first"
         if impossible(left, right):
             return "two people"
-        if len(left | right) > policy.max_set_size:
+        if (
+            len({asserted[key] for key in left | right}) > policy.max_set_size
+        ):  # what was asserted counts once
             return "look first"
         across = [frozenset((a, b)) for a in left for b in right]
+        if any(pair in unlinked for pair in across):
+            return "two people"
         for pair in across:
             if len({k.domain for k in pair}) == 1 and not pair & retired:
                 strong = pair in pairs and pairs[pair].decision != "non_link"
-                if policy.same_domain != "link" or not strong or pairs[pair].weight_bits < policy.same_domain_bits:
+                if (
+                    policy.same_domain != "link"
+                    or not strong
+                    or pairs[pair].weight_bits < policy.same_domain_bits
+                ):
                     return "two people"
         if any(weigh(*(people[k].traits for k in pair)).contradicts for pair in across):
             return "two people"
@@ -428,7 +514,9 @@ def partition(
             set_of.update(dict.fromkeys(left | right, left | right))  # noqa: B023 - called in this round only
 
         for kind in HOLD_TOGETHER:
-            for claim in sorted((c for c in count if c.kind is kind), key=lambda c: sorted((c.left, c.right))):
+            for claim in sorted(
+                (c for c in count if c.kind is kind), key=lambda c: sorted((c.left, c.right))
+            ):
                 if claim.left in people and claim.right in people:
                     left, right = set_of[claim.left], set_of[claim.right]
                     forbidden = kind is not Kind.SAME and frozenset((claim.left, claim.right)) in unlinked
@@ -448,7 +536,9 @@ def partition(
         found = set()
         for link in told_apart:
             for key in link:
-                joined = [pairs[p].weight_bits for p in links if key in p and len({set_of[k] for k in p}) == 1]
+                joined = [
+                    pairs[p].weight_bits for p in links if key in p and len({set_of[k] for k in p}) == 1
+                ]
                 close = joined and max(joined) - pairs[link].weight_bits < policy.ambiguity_margin_bits
                 if close and len(asserted[key]) == 1 and link not in apart:
                     found.add(key)
@@ -457,13 +547,18 @@ def partition(
         ambiguous |= found
 
 
-RANK = [IdentityStatus.PROVISIONAL, IdentityStatus.RETRIEVED, IdentityStatus.VALIDATED, IdentityStatus.QUALIFIED]
+RANK = [
+    IdentityStatus.PROVISIONAL,
+    IdentityStatus.RETRIEVED,
+    IdentityStatus.VALIDATED,
+    IdentityStatus.QUALIFIED,
+]
 
 
 def golden(members: frozenset[RecordKey], people: dict[RecordKey, Person]) -> dict[str, Any] | None:
     """Each field from the best identity, then the latest event, then the first key; None: not to be answered."""
     shown = sorted(key for key in members if not people[key].is_protected)
-    if not shown:
+    if all(people[key].first is None for key in shown):
         return None
     best: dict[str, tuple[Any, RecordKey, datetime]] = {}
     for key in sorted(shown, reverse=True):
@@ -473,7 +568,9 @@ def golden(members: frozenset[RecordKey], people: dict[RecordKey, Person]) -> di
             value = next((n for n in person.demographics.names if n.use is use), None) if use else None
             value = value if use else getattr(person.demographics, name)
             qualified = person.traits.status is IdentityStatus.QUALIFIED
-            if name in ("identity_codes", "birth_date_interpreted") or (name.startswith("ins") and not qualified):
+            if name in ("identity_codes", "birth_date_interpreted") or (
+                name.startswith("ins") and not qualified
+            ):
                 continue
             before = best.get(name)
             rank = RANK.index(person.traits.status), since
