@@ -22,6 +22,7 @@ from mpi.errors import FeedError, MpiError, SettingsError
 from mpi.index.events import MessageState
 from mpi.index.registry import Registry
 from mpi.linkage_commands import evaluate, link, train
+from mpi.load_commands import load
 from mpi.model_commands import model_app
 from mpi.review_commands import fact_app, person_app, queue_app
 from mpi.store import SqlStore
@@ -45,7 +46,7 @@ app.add_typer(fact_app, name="fact")
 app.add_typer(person_app, name="person")
 app.add_typer(inbox_app, name="inbox")
 app.add_typer(audit_app, name="audit")
-for command in (link, train, evaluate, relink, verify):
+for command in (load, link, train, evaluate, relink, verify):
     app.command()(command)
 
 _SAID = {MessageState.APPLIED: "accepted"}
@@ -114,9 +115,10 @@ def serve(config: Config = None) -> None:
 
 @app.command()
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="HL7 v2 files, DICOM files, folders of either.")],
+    paths: Annotated[list[Path], typer.Argument(help="HL7 v2, DICOM, FHIR and table files, and folders.")],
     source: Annotated[
-        str | None, typer.Option(help="Configured source the DICOM headers come from, when they do not say.")
+        str | None,
+        typer.Option(help="Configured source of tables, FHIR files and DICOM headers that do not say."),
     ] = None,
     config: Config = None,
     json: Json = False,

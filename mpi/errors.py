@@ -6,7 +6,8 @@ MpiError
 │  ├─ UnreadableMessage     the bytes are not a message: framing, charset, delimiters, broken file
 │  ├─ UnsupportedMessage    well formed, but a type, event, version or processing id we do not take
 │  ├─ InvalidIdentity       a message whose identity cannot be used
-│  └─ ControlIdReused       the sender gave one control id to two different messages
+│  ├─ ControlIdReused       the sender gave one control id to two different messages
+│  └─ OutOfSequence         a message before it is missing, or it comes too late
 ├─ RegistryError
 │  ├─ UnknownAuthority      no such assigning authority, or an incomplete one
 │  ├─ UnknownIdentifier     the authority is known, the identifier is not
@@ -58,6 +59,19 @@ class InvalidIdentity(FeedError):
 
 class ControlIdReused(FeedError):
     """The sender gave one control id to two different messages."""
+
+
+class OutOfSequence(FeedError):
+    """
+    A message of a source that numbers its messages, and not the one that has to come next.
+
+    Args:
+        expected: the number that has to.
+    """
+
+    def __init__(self, place: str, problem: str, expected: int) -> None:
+        super().__init__(place, problem)
+        self.expected = expected
 
 
 class RegistryError(MpiError):

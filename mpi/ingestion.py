@@ -1,20 +1,24 @@
 """
-Files into the registry, whatever they are: HL7 v2 messages and batches, DICOM files and folders.
+Files into the registry, whatever they are: HL7 v2, DICOM, FHIR, tables, and folders of them.
 
 The same handlers as the live feeds; only the transport differs.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mpi.errors import UnreadableMessage
+from mpi.feeds import tabular
 from mpi.feeds.dicom.header import FILE
 from mpi.feeds.dicom.ingest import ingest_dicom, walk_files
+from mpi.feeds.fhir.messages import looks_like_fhir, messages_of_file
 from mpi.feeds.hl7v2.batch import looks_like_hl7, split_messages
 from mpi.feeds.hl7v2.handler import Hl7Handler
 from mpi.index.events import Envelope, Instruction, MessageState, Receipt
+from mpi.index.parties import Directory, PatientIdentitySource
 from mpi.index.registry import Registry
 
 _NOT_DICOM = "not a DICOM file"
@@ -27,7 +31,7 @@ class Ingested:
     What became of the files and of the messages in them.
 
     Args:
-        files: how many files were opened; each is a DICOM file or holds one or more HL7 messages.
+        files: how many files were opened; each is a DICOM file or holds messages: HL7, Patients, or rows.
         states: messages by the state they reached. Their sum is `messages`.
         repeated: DICOM files that repeat a patient and study already handed over in this run.
         reasons: how many messages each (file, place, problem) stopped. The place may be empty.
@@ -64,7 +68,8 @@ def ingest(
     Feed files and folders to the registry.
 
     Args:
-        source_name: the configured source DICOM headers come from, when they do not say.
+        source_name: the configured source that tables and FHIR files come from, and DICOM headers when
+            they do not say.
         on_file: told of each file once it is done, for a progress bar.
 
     Raises:
@@ -75,7 +80,7 @@ def ingest(
     warnings: Counter[str] = Counter()
     files = linked = tasks = repeated = warned = 0
 
-    def count(path: Path, receipt: Receipt) -> None:
+    def count(path: Path, receipt: Receipt, reason: tuple[str, str] | None = None) -> None:
         nonlocal linked, tasks, warned
         states[receipt.state] += 1
         linked += receipt.linked
@@ -84,19 +89,30 @@ def ingest(
         warnings.update(set(receipt.warnings))
         if receipt.error is not None:
             place = getattr(receipt.error, "place", "")
-            reasons[path.name, place, getattr(receipt.error, "problem", str(receipt.error))] += 1
+            problem = getattr(receipt.error, "problem", str(receipt.error))
+            reasons[(path.name, *(reason or (place, problem)))] += 1
 
+    source = registry.directory.source(source_name) if source_name is not None else None
     headers: list[Path] = []
     for path in walk_files(paths):
         with path.open("rb") as stream:
-            is_hl7 = looks_like_hl7(stream.read(64))
-        if not is_hl7:
+            head = stream.read(64)
+        if looks_like_hl7(head):
+            for message in split_messages(path.read_bytes()):
+                incoming = hl7.prepare(message)
+                count(path, registry.receive(incoming.envelope, incoming.read, incoming.reply))
+        elif tabular.looks_like_table(path, head):
+            for row in _rows(path, source, registry.directory):
+                receipt = row.hand_to(registry)
+                count(path, receipt, tabular.field_of(receipt.error, row.number) if receipt.error else None)
+        elif looks_like_fhir(head):
+            written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            for resource in messages_of_file(path, source, registry.directory, received=written):
+                count(path, resource.hand_to(registry))
+        else:
             headers.append(path)
             continue
         files += 1
-        for message in split_messages(path.read_bytes()):
-            incoming = hl7.prepare(message)
-            count(path, registry.receive(incoming.envelope, incoming.read, incoming.reply))
         on_file(path)
 
     def on_result(path: Path, receipt: Receipt | None, _error: Exception | None) -> None:
@@ -119,6 +135,21 @@ def ingest(
         warned=warned,
         warnings=dict(warnings),
     )
+
+
+def _rows(
+    path: Path, source: PatientIdentitySource | None, directory: Directory
+) -> Iterator[tabular.RowMessage]:
+    """The rows of a table whose columns are named as the traits; of another, that it came and why it is none."""
+    try:
+        if source is None:
+            raise tabular.no_source()
+        table = tabular.open_table(path)
+    except UnreadableMessage as error:
+        yield tabular.message_of_unreadable(path, error, source)
+        return
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    yield from tabular.RowReader(table, source, directory, event_time=written).messages()
 
 
 class _AfterHl7:

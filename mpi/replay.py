@@ -2,7 +2,9 @@
 Replay: a quarantined or refused message, read again by the feed it came from.
 """
 
+from mpi.feeds import tabular
 from mpi.feeds.dicom.ingest import read_message
+from mpi.feeds.fhir import messages as fhir
 from mpi.feeds.hl7v2.handler import Hl7Handler
 from mpi.index.events import Envelope, Instruction, Protocol, Receipt
 from mpi.index.registry import Registry
@@ -25,5 +27,9 @@ def replay(registry: Registry, message_id: int, *, actor: str) -> Receipt:
                 return handler.read_again(envelope)
             case Protocol.DICOM:
                 return read_message(envelope, registry.directory)
+            case Protocol.FHIR:
+                return fhir.read_message(envelope, registry.directory)
+            case Protocol.TABLE:
+                return tabular.read_message(envelope, registry.directory)
 
     return registry.replay(message_id, read, lambda _receipt: b"", actor=actor)

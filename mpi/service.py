@@ -1,5 +1,5 @@
 """
-The service: HTTP and MLLP over one registry, started and stopped together.
+The service: HTTP, MLLP, DICOM and the harvests over one registry, started and stopped together.
 """
 
 import asyncio
@@ -12,17 +12,25 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx2
 import uvicorn
 
 from mpi.api.app import create_app
 from mpi.errors import SettingsError
 from mpi.feeds import mllp
+from mpi.feeds.dicom.archive import Archive
+from mpi.feeds.dicom.cfind import FindArchive, FindNode
+from mpi.feeds.dicom.harvest import Harvester, Site, StoreProgress
+from mpi.feeds.dicom.listener import DicomListener, DicomListening
+from mpi.feeds.dicom.qido import QidoArchive
 from mpi.feeds.hl7v2.handler import Hl7Handler
 from mpi.feeds.tls import server_context
 from mpi.index.registry import Registry
-from mpi.settings import MllpSettings, Settings
+from mpi.settings import DicomSettings, MllpSettings, Settings, SourceSettings
 from mpi.store import SqlStore
 from mpi.wiring import now, open_registry
+
+_ARCHIVE_TIMEOUT_SECONDS = 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -37,24 +45,37 @@ class _HttpServer(uvicorn.Server):
 
 class Service:
     """
-    One running index: store, registry, MLLP listener and HTTP server.
+    One running index: store, registry, MLLP and DICOM listeners, harvests and HTTP server.
 
     Args:
         settings: where to listen and what to open.
 
     Raises:
         StoreError: the store cannot be opened.
-        SettingsError: the listener would send identities in clear, or its certificate cannot be used.
+        SettingsError: a listener would send identities in clear, its certificate cannot be used, or nobody
+            could associate.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._tls = _tls(settings.mllp)
+        self._tls = _tls("mllp", settings.mllp)
+        dicom_tls = _tls("dicom", settings.dicom) if settings.dicom is not None else None
         self.store: SqlStore
         self.registry: Registry
         self.store, self.registry = open_registry(settings)
-        self.hl7 = Hl7Handler(self.registry, self.registry.directory, now)
+        try:
+            self.hl7 = Hl7Handler(self.registry, self.registry.directory, now)
+            self.dicom = _dicom_listener(settings.dicom, self.registry, dicom_tls)
+            self._archives = contextlib.ExitStack()
+            sites = _sites(settings, self._archives)
+            self.harvester = Harvester(
+                sites, self.registry, self.registry.directory, StoreProgress(self.store, now)
+            )
+        except BaseException:
+            self.store.close()
+            raise
         self.mllp_port = 0
+        self.dicom_port = 0
         self.http_port = 0
         self._stop = asyncio.Event()
 
@@ -68,6 +89,7 @@ class Service:
         try:
             await self._serve(started)
         finally:
+            self._archives.close()
             self.store.close()
 
     async def _serve(self, started: threading.Event | None) -> None:
@@ -113,29 +135,60 @@ class Service:
                     serving.result()
                     raise SettingsError("the HTTP server did not start")
                 await asyncio.sleep(0.01)
+            await self._start_dicom()
             self.mllp_port = listener.port
             self.http_port = http_socket.getsockname()[1]
-            _log.info("service.started", extra={"http_port": self.http_port, "mllp_port": self.mllp_port})
+            _log.info(
+                "service.started",
+                extra={
+                    "http_port": self.http_port,
+                    "mllp_port": self.mllp_port,
+                    "dicom_port": self.dicom_port,
+                },
+            )
             if started is not None:
                 started.set()
             stopping = asyncio.create_task(self._stop.wait())
             await asyncio.wait({stopping, serving}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
         finally:
-            await listener.stop(grace_seconds=self.settings.mllp.drain_timeout_seconds)
+            await asyncio.gather(
+                listener.stop(grace_seconds=self.settings.mllp.drain_timeout_seconds),
+                asyncio.to_thread(self._stop_dicom),
+                asyncio.to_thread(self.harvester.stop),
+            )
             http.should_exit = True
             await serving
             workers.shutdown()
             _log.info("service.stopped")
+
+    async def _start_dicom(self) -> None:
+        """
+        Listen for images, if asked to, and begin the harvests.
+
+        Raises:
+            SettingsError: the address cannot be listened on.
+        """
+        if self.dicom is not None and self.settings.dicom is not None:
+            try:
+                await asyncio.to_thread(self.dicom.start)
+            except OSError as error:
+                raise _cannot_listen(self.settings.dicom.host, self.settings.dicom.port, error) from None
+            self.dicom_port = self.dicom.port
+        self.harvester.start()
+
+    def _stop_dicom(self) -> None:
+        if self.dicom is not None and self.settings.dicom is not None:
+            self.dicom.stop(patience_seconds=self.settings.dicom.drain_timeout_seconds)
 
     def stop(self) -> None:
         """Ask `run` to end. Call it from the event loop's own thread."""
         self._stop.set()
 
 
-def _tls(listener: MllpSettings) -> ssl.SSLContext | None:
+def _tls(name: str, listener: MllpSettings | DicomSettings) -> ssl.SSLContext | None:
     """
-    The TLS of the MLLP listener; None for a plain one.
+    The TLS of a listener; None for a plain one.
 
     Raises:
         SettingsError: a plain one is open to others than this machine, or a file cannot be used.
@@ -146,13 +199,62 @@ def _tls(listener: MllpSettings) -> ssl.SSLContext | None:
             listener.tls.key,
             listener.tls.ca,
             require_client_certificate=listener.tls.require_client_certificate,
+            place=f"{name}.tls",
         )
     if listener.is_loopback or listener.allow_plain:
         return None
     raise SettingsError(
-        "mllp.host: not loopback, and without mllp.tls identities would travel in clear; "
-        "mllp.allow_plain = true accepts that"
+        f"{name}.host: not loopback, and without {name}.tls identities would travel in clear; "
+        f"{name}.allow_plain = true accepts that"
     )
+
+
+def _dicom_listener(
+    settings: DicomSettings | None, registry: Registry, tls: ssl.SSLContext | None
+) -> DicomListener | None:
+    """
+    The C-STORE provider, unless there is to be none.
+
+    Raises:
+        SettingsError: no source could associate with it.
+    """
+    if settings is None:
+        return None
+    listening = DicomListening(
+        host=settings.host,
+        port=settings.port,
+        ae_title=settings.ae_title,
+        max_associations=settings.max_associations,
+        readers=settings.readers,
+        idle_timeout_seconds=settings.idle_timeout_seconds,
+        message_timeout_seconds=settings.message_timeout_seconds,
+    )
+    return DicomListener(listening, registry, registry.directory, tls=tls)
+
+
+def _sites(settings: Settings, clients: contextlib.ExitStack) -> list[Site]:
+    """The archives to harvest, and their HTTP clients for who closes them."""
+    calling = settings.dicom.ae_title if settings.dicom is not None else DicomSettings().ae_title
+    return [
+        Site(
+            source.name,
+            _archive(source, calling, clients),
+            source.harvest.since,
+            lookback_days=source.harvest.lookback_days,
+            every_seconds=source.harvest.every_seconds,
+            requests_per_second=source.harvest.requests_per_second,
+        )
+        for source in settings.sources
+        if source.harvest is not None
+    ]
+
+
+def _archive(source: SourceSettings, calling: str, clients: contextlib.ExitStack) -> Archive:
+    find = source.find
+    if find is not None:
+        return FindArchive(FindNode(find.host, find.port, find.aet, calling=calling, charset=find.charset))
+    client = httpx2.Client(timeout=_ARCHIVE_TIMEOUT_SECONDS, follow_redirects=False)
+    return QidoArchive(source.qido, clients.enter_context(client))
 
 
 def _listen(host: str, port: int) -> socket.socket:

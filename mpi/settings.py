@@ -9,6 +9,7 @@ import ipaddress
 import json
 import os
 import re
+from datetime import date
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -47,6 +48,7 @@ _PREFIX = "MPI_"
 _NESTING = "__"
 _DELIMITERS = frozenset("^&|~\\")
 _OID = re.compile(r"(?:[01]\.(?:0|[1-3]?[1-9]|[123]0)|2\.(?:0|[1-9]\d*))(?:\.(?:0|[1-9]\d*))*", re.ASCII)
+_WEB_ADDRESS = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?", re.ASCII)
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/]+):(\d{1,5})", re.ASCII)
 
 
@@ -75,9 +77,26 @@ def _address(text: str) -> str:
     return text
 
 
+def _ae_title(text: str) -> str:
+    """An application entity title (PS3.5 6.2): at most 16 characters; spaces around them mean nothing."""
+    title = text.strip(" ")
+    if not 1 <= len(title) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
+        raise PydanticCustomError("ae_title", "must be 1 to 16 printable ASCII characters without \\")
+    return title
+
+
+def _web_address(text: str) -> str:
+    """An http or https address, or nothing."""
+    if text and not _WEB_ADDRESS.fullmatch(text):
+        raise PydanticCustomError("web_address", "must be an http or https address")
+    return text
+
+
 Transmissible = Annotated[str, AfterValidator(_transmissible)]
 Oid = Annotated[str, AfterValidator(_oid)]
 Address = Annotated[str, AfterValidator(_address)]
+AeTitle = Annotated[str, AfterValidator(_ae_title)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
 class _Section(BaseModel):
@@ -94,6 +113,14 @@ class ListenSettings(_Section):
     host: str = Field("127.0.0.1", description="Address to listen on; loopback unless you mean otherwise")
     port: int = Field(ge=0, le=65535, description="TCP port; 0 takes a free one")
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it, as far as the address tells."""
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
 
 class HttpSettings(ListenSettings):
     port: int = Field(
@@ -101,7 +128,7 @@ class HttpSettings(ListenSettings):
     )
 
 
-class MllpTlsSettings(_Section):
+class TlsSettings(_Section):
     certificate: Path = Field(
         description="Certificate the listener shows, in PEM, intermediate ones after it"
     )
@@ -139,15 +166,52 @@ class MllpSettings(ListenSettings):
     allow_plain: bool = Field(
         False, description="Listen without TLS on an address that is not loopback; on a closed network only"
     )
-    tls: MllpTlsSettings | None = Field(None, description="TLS of the listener; plain MLLP without")
+    tls: TlsSettings | None = Field(None, description="TLS of the listener; plain MLLP without")
 
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it, as far as the address tells."""
-        try:
-            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+
+class DicomSettings(ListenSettings):
+    port: int = Field(
+        11112, ge=0, le=65535, description="TCP port of the C-STORE provider; 0 takes a free one"
+    )
+    ae_title: AeTitle = Field(
+        "MPI", description="Application entity title: peers call it, and know it as theirs"
+    )
+    max_associations: int = Field(
+        10, ge=1, description="Associations open at once; further ones are rejected"
+    )
+    readers: int = Field(2, ge=1, le=64, description="Child processes that read headers")
+    idle_timeout_seconds: float = Field(
+        60.0, gt=0, description="A silent association is aborted after this long"
+    )
+    message_timeout_seconds: float = Field(
+        30.0, gt=0, description="To negotiate an association, and between the parts of a message"
+    )
+    drain_timeout_seconds: float = Field(
+        10.0, gt=0, description="How long objects at work have to be answered when the service stops"
+    )
+    allow_plain: bool = Field(
+        False, description="Listen without TLS on an address that is not loopback; on a closed network only"
+    )
+    tls: TlsSettings | None = Field(None, description="TLS of the listener; plain DICOM without")
+
+
+class FindSettings(_Section):
+    host: str = Field(min_length=1, description="Host of the archive's C-FIND provider")
+    port: int = Field(ge=1, le=65535, description="Its TCP port")
+    aet: AeTitle = Field(description="Its application entity title")
+    charset: str = Field(
+        "ISO_IR 192",
+        description="Character set of our questions (0008,0005); ISO_IR 100 for a site without UTF-8",
+    )
+
+
+class HarvestSettings(_Section):
+    since: date = Field(description="First day whose studies are asked for")
+    lookback_days: int = Field(
+        3, ge=1, description="Days, today included, that are asked for again: images arrive late"
+    )
+    every_seconds: float = Field(900.0, gt=0, description="From the end of one harvest to the next")
+    requests_per_second: float = Field(2.0, gt=0, description="Never more requests than this")
 
 
 class AuthoritySettings(_Section):
@@ -174,7 +238,15 @@ class SourceSettings(_Section):
     application: str = Field("", description="MSH-3 of what it sends")
     facility: str = Field("", description="MSH-4 of what it sends")
     aet: str = Field("", description="DICOM application entity title, for PACS and modalities")
-    qido: str = Field("", description="DICOMweb address of its archive; not harvested by this version")
+    qido: WebAddress = Field(
+        "", description="DICOMweb address of its archive, harvested when `harvest` is set"
+    )
+    find: FindSettings | None = Field(
+        None, description="C-FIND provider of its archive, harvested when `harvest` is set"
+    )
+    harvest: HarvestSettings | None = Field(
+        None, description="What of its archive is asked for, and how often; nothing without"
+    )
     feeds: list[str] = Field(
         min_length=1, description="Namespaces of the domains it may state identities for"
     )
@@ -192,6 +264,12 @@ class SourceSettings(_Section):
         OnTransient.CLOSE, description="When a message cannot be taken now: close the connection, or AR207"
     )
     quirks: list[Quirk] = Field([], description="Known ways in which it leaves the standard")
+    sequence_numbers: bool = Field(
+        False, description="It numbers its messages in MSH-13: one that is missing stops those after it"
+    )
+    silent_after_seconds: float = Field(
+        0.0, ge=0, description="Without a message for this long it is reported silent; 0 for never"
+    )
 
 
 class ConsumerSettings(_Section):
@@ -242,6 +320,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     http: HttpSettings = HttpSettings()
     mllp: MllpSettings = MllpSettings()
+    dicom: DicomSettings | None = Field(None, description="The C-STORE provider; none without this section")
     authority: AuthoritySettings = AuthoritySettings()
     domains: list[DomainSettings] = Field([], description="The federation's identifier domains")
     sources: list[SourceSettings] = Field([], description="Patient identity sources")
@@ -266,20 +345,24 @@ class Settings(BaseSettings):
             if title and title in titles:
                 raise SettingsError(f"sources.{source.name}.aet: another source has this title")
             titles.add(title)
+            _check_archive(source)
         self._check_certificates()
         self.directory()
         return self
 
     def _check_certificates(self) -> None:
-        tls = self.mllp.tls
-        if tls is not None and tls.require_client_certificate and tls.ca is None:
-            raise SettingsError("mllp.tls.ca: required to tell which client certificates are trusted")
-        if tls is not None and tls.ca is not None:
+        listeners = {"mllp": self.mllp.tls, "dicom": self.dicom.tls if self.dicom else None}
+        for name, tls in listeners.items():
+            if tls is not None and tls.require_client_certificate and tls.ca is None:
+                raise SettingsError(f"{name}.tls.ca: required to tell which client certificates are trusted")
+        if any(tls is not None and tls.ca is not None for tls in listeners.values()):
             return
         for where, parties in (("sources", self.sources), ("consumers", self.consumers)):
             for party in parties:
                 if party.certificate:
-                    raise SettingsError(f"{where}.{party.name}.certificate: needs mllp.tls.ca")
+                    raise SettingsError(
+                        f"{where}.{party.name}.certificate: needs mllp.tls.ca or dicom.tls.ca"
+                    )
 
     @classmethod
     def settings_customise_sources(
@@ -295,13 +378,25 @@ class Settings(BaseSettings):
 
     def not_served_yet(self) -> list[str]:
         """Keys that are set and that this version does not act on."""
-        keys = [f"sources.{s.name}.qido" for s in self.sources if s.qido]
+        keys = [
+            f"sources.{s.name}.{key}"
+            for s in self.sources
+            for key in ("qido", "find")
+            if getattr(s, key) and not s.harvest  # nothing says since when: nothing is asked
+        ]
         return keys + [
             f"consumers.{c.name}.{key}"
             for c in self.consumers
             for key in ("mllp", "webhook")
             if getattr(c, key)
         ]
+
+    def certificates(self) -> dict[str, Path]:
+        """The certificates the listeners show, by the key that names each."""
+        listeners = {"mllp": self.mllp.tls, "dicom": self.dicom.tls if self.dicom else None}
+        return {
+            f"{name}.tls.certificate": tls.certificate for name, tls in listeners.items() if tls is not None
+        }
 
     def directory(self) -> Directory:
         """
@@ -334,6 +429,8 @@ class Settings(BaseSettings):
                     acknowledgement=s.acknowledgement,
                     on_transient=s.on_transient,
                     quirks=frozenset(s.quirks),
+                    sequence_numbers=s.sequence_numbers,
+                    silent_after_seconds=s.silent_after_seconds,
                 )
                 for s in self.sources
             ],
@@ -354,6 +451,13 @@ class Settings(BaseSettings):
                 for domain, configured in zip(domains, self.domains, strict=True)
             },
         )
+
+
+def _check_archive(source: SourceSettings) -> None:
+    if source.qido and source.find:
+        raise SettingsError(f"sources.{source.name}: qido or find, not both: one archive for each source")
+    if source.harvest and not (source.qido or source.find):
+        raise SettingsError(f"sources.{source.name}.harvest: needs qido or find")
 
 
 def load(path: Path | None = None, **overrides: Any) -> Settings:

@@ -12,10 +12,12 @@ from mpi.errors import StoreError
 from mpi.identity.model import Demographics, RecordKey, SourceRecord
 from mpi.identity.traits import Traits
 from mpi.index.audit import GENESIS, AuditEvent, ChainedEvent, chain_hash
-from mpi.index.events import Envelope, Fact, MessageState
+from mpi.index.events import Envelope, Fact, MessageState, Study
 from mpi.index.graph import Edge
 from mpi.index.ports import (
+    Arrival,
     Candidates,
+    HarvestCursor,
     Membership,
     OutboxRow,
     StoredKey,
@@ -45,6 +47,7 @@ class MemoryStore:
         self.originals: dict[str, int] = {}
         self.records: dict[int, StoredRecord] = {}
         self.record_ids: dict[RecordKey, int] = {}
+        self.epochs_of: dict[tuple[str, str], list[int]] = {}
         self.native_euids: dict[str, int] = {}
         self.statements: dict[int, StoredStatement | None] = {}  # None: erased
         self.statements_of: dict[int, list[int]] = {}
@@ -66,6 +69,9 @@ class MemoryStore:
         self.api_keys: dict[int, tuple[str, StoredKey]] = {}
         self.models: dict[str, StoredModel] = {}
         self.relinks: dict[int, StoredRelink] = {}
+        self.studies: dict[tuple[str, str, RecordKey], Study] = {}
+        self.cursors: dict[str, HarvestCursor] = {}
+        self.expected: dict[str, int | None] = {}
 
     @contextmanager
     def write(self) -> Iterator["MemoryUnitOfWork"]:
@@ -113,6 +119,9 @@ class MemoryUnitOfWork:
         self.keys = MemoryKeys(self)
         self.models = MemoryModels(self)
         self.relinks = MemoryRelinks(self)
+        self.studies = MemoryStudies(self)
+        self.harvests = MemoryHarvests(self)
+        self.sequences = MemorySequences(self)
 
     @property
     def data(self) -> MemoryStore:
@@ -256,6 +265,31 @@ class MemoryInbox(_Repository):
             counts.setdefault(message.envelope.source, dict.fromkeys(MessageState, 0))[message.state] += 1
         return counts
 
+    def last_received(self) -> dict[str, tuple[datetime, MessageState]]:
+        return {m.envelope.source: (m.received_at, m.state) for m in self._uow.data.messages.values()}
+
+    def quarantined(self) -> dict[str, dict[tuple[str, str], int]]:
+        found: dict[str, dict[tuple[str, str], int]] = {}
+        for message in self._uow.data.messages.values():
+            if message.state is MessageState.QUARANTINED:
+                problems = found.setdefault(message.envelope.source, {})
+                reason = message.place, message.problem
+                problems[reason] = problems.get(reason, 0) + 1
+        return found
+
+    def recent(self, limit: int) -> list[Arrival]:
+        newest = list(reversed(self._uow.data.messages.values()))[:limit]
+        stated = {m.id: self._uow.records.stated_by(m.id) for m in newest}
+        return [
+            Arrival(
+                m.envelope.source,
+                m.received_at,
+                m.warnings,
+                max((told.statement.event_time for told in stated[m.id]), default=None),
+            )
+            for m in newest
+        ]
+
     def blank(self, message_ids: Collection[int]) -> None:
         data = self._uow.writing()
         gone = [data.messages[message_id] for message_id in data.messages.keys() & set(message_ids)]
@@ -297,10 +331,9 @@ class MemoryRecords(_Repository):
         return data.records.get(data.native_euids.get(euid, 0))
 
     def epochs(self, domain: str, value: str) -> list[StoredRecord]:
-        found = []
-        while (record := self.by_key(RecordKey(domain, value, len(found)))) is not None:
-            found.append(record)
-        return found
+        data = self._uow.data
+        found = [data.records[record_id] for record_id in data.epochs_of.get((domain, value), ())]
+        return sorted(found, key=lambda record: record.key.epoch)
 
     def all_ids(self) -> list[int]:
         return list(self._uow.data.records)
@@ -313,6 +346,7 @@ class MemoryRecords(_Repository):
         record = StoredRecord(record_id, key, native_euid, None, Demographics(), Traits())
         self._uow.put(data.records, record_id, record)
         self._uow.put(data.record_ids, key, record_id)
+        self._uow.push(data.epochs_of.setdefault((key.domain, key.value), []), record_id)
         self._uow.put(data.native_euids, native_euid, record_id)
         return record_id
 
@@ -736,3 +770,49 @@ class MemoryRelinks(_Repository):
 
     def all(self) -> list[StoredRelink]:
         return list(self._uow.data.relinks.values())
+
+
+class MemoryStudies(_Repository):
+    """`ports.Studies`."""
+
+    def keep(self, study: Study) -> None:
+        data = self._uow.writing()
+        self._uow.require(study.message_id in data.messages, "no such message")
+        known = data.studies.get(study.key)
+        self._uow.put(data.studies, study.key, known.with_more(study) if known else study)
+
+    def of(self, keys: Collection[RecordKey]) -> list[Study]:
+        wanted = {key._replace(epoch=0) for key in keys}
+        return self._found(lambda study: study.record in wanted)
+
+    def of_uid(self, uid: str) -> list[Study]:
+        return self._found(lambda study: study.uid == uid)
+
+    def _found(self, is_wanted: Callable[[Study], bool]) -> list[Study]:
+        return sorted(filter(is_wanted, self._uow.data.studies.values()), key=lambda study: study.key)
+
+    def erase(self, message_ids: Collection[int]) -> None:
+        data = self._uow.writing()
+        for key, study in list(data.studies.items()):
+            if study.message_id in message_ids:
+                self._uow.drop(data.studies, key)
+
+
+class MemoryHarvests(_Repository):
+    """`ports.Harvests`."""
+
+    def get(self, source: str) -> HarvestCursor | None:
+        return self._uow.data.cursors.get(source)
+
+    def put(self, source: str, cursor: HarvestCursor, *, at: datetime) -> None:
+        self._uow.put(self._uow.writing().cursors, source, cursor)
+
+
+class MemorySequences(_Repository):
+    """`ports.Sequences`."""
+
+    def expected(self, source: str) -> int | None:
+        return self._uow.data.expected.get(source)
+
+    def expect(self, source: str, number: int | None) -> None:
+        self._uow.put(self._uow.writing().expected, source, number)

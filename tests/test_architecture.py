@@ -95,8 +95,8 @@ def test_pure_parts_hold_no_clock_logger_session_or_settings(path):
 def test_every_part_is_known():
     parts = {path.relative_to(ROOT / "mpi").parts[0].removesuffix(".py") for path in modules()}
     entry_points = {
-        "__init__", "__main__", "cli", "console", "demo", "ingestion", "linkage_commands", "logs", "model_commands",
-        "review_commands", "store_commands",
+        "__init__", "__main__", "cli", "console", "demo", "ingestion", "linkage_commands", "load_commands", "logs",
+        "model_commands", "review_commands", "store_commands",
         "replay", "service",
     }  # fmt: skip
 

@@ -7,10 +7,10 @@ import mpi
 
 PUBLIC = {
     "AssigningAuthority", "ControlIdReused", "Decision", "Demographics", "FeedError", "InvalidIdentity",
-    "LinkConflict", "MatchModel", "ModelError", "MpiError", "NotPermitted", "PartialDate", "PatientIdentifier",
-    "PersonName", "Registry", "RegistryError", "Settings", "SettingsError", "SourceRecord", "StaleReview",
-    "StoreError", "Traits", "UnknownAuthority", "UnknownIdentifier", "UnknownReview", "UnreadableMessage",
-    "UnsupportedMessage", "create_app", "link", "normalise", "score",
+    "LinkConflict", "MatchModel", "ModelError", "MpiError", "NotPermitted", "OutOfSequence", "PartialDate",
+    "PatientIdentifier", "PersonName", "Registry", "RegistryError", "Settings", "SettingsError", "SourceRecord",
+    "StaleReview", "StoreError", "Traits", "UnknownAuthority", "UnknownIdentifier", "UnknownReview",
+    "UnreadableMessage", "UnsupportedMessage", "create_app", "link", "normalise", "score",
 }  # fmt: skip
 
 

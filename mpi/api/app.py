@@ -16,6 +16,7 @@ from mpi.api import docs, fhir, problems, rest
 from mpi.api.dependencies import Language, MayReadInterface
 from mpi.api.guard import Authentication, BodyLimit, Shell
 from mpi.errors import StoreError
+from mpi.feeds.tls import expires_at
 from mpi.index.ports import Store
 from mpi.index.registry import Registry
 from mpi.settings import Settings
@@ -34,6 +35,9 @@ def create_app(
         settings: used to open the store when none is given.
         store, registry: given together, by who opened them and will close them. Otherwise both are
             opened when the application starts, and closed when it stops.
+
+    Raises:
+        SettingsError: a certificate of a listener cannot be read.
     """
     if (store is None) != (registry is None):
         raise ValueError("store and registry go together")
@@ -66,7 +70,9 @@ def create_app(
     if store is not None:
         app.state.store, app.state.registry = store, registry
     problems.install(app)
+    app.state.certificates = {key: expires_at(path) for key, path in settings.certificates().items()}
     app.include_router(rest.router)
+    app.include_router(rest.metrics_router)
     app.include_router(fhir.router)
     _add_health(app)
     _add_documentation(app)

@@ -53,6 +53,7 @@ ANSWERS: Mapping[type[errors.MpiError], Answer] = {
     errors.UnsupportedMessage: Answer(400, "unsupported-message", "Unsupported message", "not-supported"),
     errors.InvalidIdentity: Answer(422, "invalid-identity", "Invalid identity", "invalid"),
     errors.ControlIdReused: Answer(409, "control-id-reused", "Control id already used", "duplicate"),
+    errors.OutOfSequence: Answer(409, "out-of-sequence", "Out of sequence", "conflict"),
     errors.UnknownAuthority: Answer(400, "unknown-authority", "Unknown assigning authority", "code-invalid"),
     errors.UnknownIdentifier: Answer(404, "unknown-identifier", "Unknown identifier", "not-found"),
     errors.UnknownReview: Answer(404, "unknown-review", "Unknown review or fact", "not-found"),

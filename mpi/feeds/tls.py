@@ -1,5 +1,5 @@
 """
-TLS of HL7 v2 connections: contexts for both ends, what a peer's certificate says, and when one expires.
+TLS of HL7 v2 and DICOM connections: contexts for both ends, what a peer's certificate says, and when one expires.
 
 A certificate is trusted through its authority, or because it is in the trust store itself. Names in
 it are not compared with host names unless asked: a node may not demand them.
@@ -37,7 +37,12 @@ _UTC_TIME: Final = 0x17
 
 
 def server_context(
-    certificate: Path, key: Path, ca: Path | None, *, require_client_certificate: bool = True
+    certificate: Path,
+    key: Path,
+    ca: Path | None,
+    *,
+    require_client_certificate: bool = True,
+    place: str = "mllp.tls",
 ) -> ssl.SSLContext:
     """
     What a listener shows, and whom it takes.
@@ -45,21 +50,22 @@ def server_context(
     Args:
         certificate: its own, in PEM, with intermediate ones after it.
         ca: certificates trusted to be, or to issue, those of clients; None asks for none.
+        place: the section of the settings that names the files.
 
     Raises:
-        SettingsError: naming the `mllp.tls` key whose file cannot be used.
+        SettingsError: naming the key of that section whose file cannot be used.
     """
     context = _hardened(ssl.PROTOCOL_TLS_SERVER)
     with NamedTemporaryFile("w", suffix=".pem") as parameters:
         parameters.write(_FFDHE2048)
         parameters.flush()
         context.load_dh_params(parameters.name)
-    _show(context, certificate, key, place="mllp.tls")
+    _show(context, certificate, key, place=place)
     if ca is not None:
-        _trust(context, ca, place="mllp.tls")
+        _trust(context, ca, place=place)
         context.verify_mode = ssl.CERT_REQUIRED if require_client_certificate else ssl.CERT_OPTIONAL
     elif require_client_certificate:
-        raise SettingsError("mllp.tls.ca: required to tell which client certificates are trusted")
+        raise SettingsError(f"{place}.ca: required to tell which client certificates are trusted")
     return context
 
 

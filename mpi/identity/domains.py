@@ -24,6 +24,17 @@ _NATIONAL_NAMESPACES = {
 }
 
 
+def ins_domain_key(oid: str) -> str:
+    """
+    The key of the domain of one INS OID. It is nobody's local domain: no source feeds it, no consumer sees it.
+    """
+    return f"{oid}:{INS_TYPE}"
+
+
+INS_DOMAINS = frozenset(map(ins_domain_key, INS_OIDS))
+"""Keys of the domains whose identifiers are INS: those of the manifests of the sharing project."""
+
+
 @dataclass(frozen=True, slots=True)
 class Domain:
     """One identifier domain: its key in this index, and its authority, always complete."""

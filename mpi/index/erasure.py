@@ -19,7 +19,7 @@ def erase(
     uow: UnitOfWork, intake: Intake, key: RecordKey, *, actor: str, reason: str, at: datetime
 ) -> tuple[int, str, tuple[int, ...]]:
     """
-    Erase the record an identifier names today, and the messages that stated it.
+    Erase the record an identifier names today, its studies, and the messages that stated it.
 
     Returns:
         The fact, the native EUID that is retired, and the records whose sets may change.
@@ -44,5 +44,6 @@ def erase(
     uow.records.erase(record.id)
     uow.edges.replace(record.id, ())
     uow.records.erase_statements([item.id for item in gone])
+    uow.studies.erase({item.message_id for item in gone})
     uow.inbox.blank({item.message_id for item in gone})
     return fact_id, record.native_euid, tuple({record.id} | neighbours)

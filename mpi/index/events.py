@@ -6,8 +6,8 @@ A message becomes an envelope (its bytes and how to recognise it again) and an i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from enum import StrEnum
 
 from mpi.identity.model import PatientIdentifier, RecordKey, SourceRecord
@@ -18,6 +18,8 @@ class Protocol(StrEnum):
 
     HL7V2 = "hl7v2"
     DICOM = "dicom"
+    FHIR = "fhir"
+    TABLE = "table"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Envelope:
             which a resent message is recognised. Empty control_id: never a duplicate.
         content_hash: SHA-256 (hex) of what must be equal for two messages to be the same one.
         event: message type and trigger, such as `ADT^A28`, for the journal.
+        sequence: MSH-13 (see `sequence`); None when its source does not number its messages.
     """
 
     protocol: Protocol
@@ -41,6 +44,7 @@ class Envelope:
     content_hash: str
     raw: bytes
     event: str = ""
+    sequence: int | None = None
 
     @property
     def dedupe_key(self) -> str:
@@ -51,16 +55,64 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True)
+class Study:
+    """
+    One study, as one source knows it: what there is to look at, and under which identifier it was found.
+
+    The key of a study is its UID, source and record.
+
+    Args:
+        uid: its Study Instance UID: the same study in every archive it was sent to.
+        record: whom it was found under. Of an INS's own domain (see `domains.INS_DOMAINS`) for a manifest.
+            Always of epoch 0: `message_id` says whom the identifier named when the study was told of.
+        source: name of the patient identity source.
+        accession: number of the order, of the site's own; empty when unknown.
+        modalities: such as CT and MR, sorted.
+        institution: as the header spells it.
+        is_manifest: a list of what the sharing project holds, rather than images.
+        message_id: the message that last told of it; 0 until stored.
+    """
+
+    uid: str
+    record: RecordKey
+    source: str
+    accession: str = ""
+    modalities: tuple[str, ...] = ()
+    date: "date | None" = None
+    institution: str = ""
+    is_manifest: bool = False
+    message_id: int = 0
+
+    @property
+    def key(self) -> tuple[str, str, RecordKey]:
+        """What makes it one study of this index."""
+        return self.uid, self.source, self.record
+
+    def with_more(self, told: "Study") -> "Study":
+        """This study and what a later message says of it: modalities add up, what is stated replaces the rest."""
+        return replace(
+            told,
+            accession=told.accession or self.accession,
+            modalities=tuple(sorted({*self.modalities, *told.modalities})),
+            date=told.date or self.date,
+            institution=told.institution or self.institution,
+            is_manifest=self.is_manifest and told.is_manifest,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class IdentityStated:
     """
     A source says who a person is. Several records: one person, several domains the source feeds.
 
     Args:
         elsewhere: the same person's identifiers in domains the source does not feed but may link to.
+        studies: what was found under the records' identifiers.
     """
 
     records: tuple[SourceRecord, ...]
     elsewhere: tuple[RecordKey, ...] = ()
+    studies: tuple[Study, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +193,8 @@ class Receipt:
         reply: the bytes to send back; for a duplicate, exactly those of the first time.
         linked: the message's records now share an enterprise record with another record.
         tasks_opened: review tasks this message opened.
+        expected_sequence: the number its source has to send next, -1 when it may begin anywhere; None when
+            the source does not number its messages.
     """
 
     state: MessageState
@@ -150,6 +204,7 @@ class Receipt:
     linked: bool = False
     tasks_opened: int = 0
     warnings: tuple[str, ...] = ()
+    expected_sequence: int | None = None
 
 
 class FactKind(StrEnum):

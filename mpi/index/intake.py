@@ -11,7 +11,7 @@ from mpi.errors import LinkConflict
 from mpi.identity.ins import NEVER_ANSWERED, IdentityAttribute
 from mpi.identity.model import Demographics, RecordKey, SourceRecord, Urgency, Witness
 from mpi.identity.traits import Traits, normalise
-from mpi.index import golden
+from mpi.index import golden, studies
 from mpi.index.derivation import NO_EFFECT, Derivation, Effect
 from mpi.index.epochs import Epoch, present, read_epochs
 from mpi.index.euid import native_euid
@@ -75,7 +75,8 @@ class Intake:
     ) -> Effect:
         folds = [self._state_one(uow, one, message_id=message_id, at=at) for one in stated.records]
         seeds = {record_id for fold in folds for record_id in fold.seeds}
-        keys = list(dict.fromkeys((*(one.key for one in stated.records), *stated.elsewhere)))
+        elsewhere = (*stated.elsewhere, *studies.elsewhere(uow, stated.studies))
+        keys = list(dict.fromkeys((*(one.key for one in stated.records), *elsewhere)))
         for left, right in pairwise([named_today(uow, key) for key in keys] if len(keys) > 1 else ()):
             new = self._assert_link(
                 uow,
@@ -99,6 +100,7 @@ class Intake:
             compared={record_id: some for fold in folds for record_id, some in fold.compared.items()},
             loaded=loaded,
         )
+        studies.keep(uow, stated.studies, message_id=message_id)
         return replace(effect, records=tuple(fold.record_id for fold in folds))
 
     def _state_one(

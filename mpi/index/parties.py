@@ -85,6 +85,8 @@ class PatientIdentitySource:
         aet: DICOM application entity title; empty for HL7 sources.
         certificate: common name or SHA-256 fingerprint of the one certificate that may send as this
             source; empty when any trusted one may.
+        sequence_numbers: it numbers its messages in MSH-13, and none may be missing.
+        silent_after_seconds: without a message for this long it has to be looked after; 0 for never.
     """
 
     name: str
@@ -98,6 +100,8 @@ class PatientIdentitySource:
     acknowledgement: Acknowledgement = Acknowledgement.ORIGINAL
     on_transient: OnTransient = OnTransient.CLOSE
     quirks: frozenset[Quirk] = frozenset()
+    sequence_numbers: bool = False
+    silent_after_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

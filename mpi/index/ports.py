@@ -8,13 +8,13 @@ of concurrent messages the result of the same messages in some order, whatever t
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 
 from mpi.identity.model import Demographics, RecordKey, SourceRecord, Urgency
 from mpi.identity.traits import Traits
 from mpi.index.audit import AuditEvent, ChainedEvent
-from mpi.index.events import Envelope, Fact, MessageState
+from mpi.index.events import Envelope, Fact, MessageState, Study
 from mpi.index.graph import Edge
 from mpi.index.review import Task, TaskState, WantedTask
 
@@ -36,6 +36,21 @@ class StoredMessage:
     reply: bytes
     warnings: tuple[str, ...] = ()
     replay_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """
+    A message of the journal, without what it said.
+
+    Args:
+        event_time: the latest of what it states; None when it states nobody.
+    """
+
+    source: str
+    received_at: datetime
+    warnings: tuple[str, ...]
+    event_time: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +138,20 @@ class StoredRelink:
 
 
 @dataclass(frozen=True, slots=True)
+class HarvestCursor:
+    """
+    How far the harvest of one source has come.
+
+    Args:
+        through: every day up to this one was handed over; None when none was.
+        skip: answers of the next day that were handed over before it was interrupted.
+    """
+
+    through: date | None = None
+    skip: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxRow:
     """One thing one consumer has to be told."""
 
@@ -177,6 +206,15 @@ class Inbox(Protocol):
 
     def counts(self) -> dict[str, dict[MessageState, int]]:
         """How many messages of each source are in each state."""
+
+    def last_received(self) -> dict[str, tuple[datetime, MessageState]]:
+        """When each source was last heard of, and what became of that message."""
+
+    def quarantined(self) -> dict[str, dict[tuple[str, str], int]]:
+        """How many messages of each source are quarantined, by place and problem."""
+
+    def recent(self, limit: int) -> list[Arrival]:
+        """The last messages, newest first."""
 
     def blank(self, message_ids: Collection[int]) -> None:
         """
@@ -371,6 +409,40 @@ class Relinks(Protocol):
         """In the order they began."""
 
 
+class Studies(Protocol):
+    """Studies as the context of identities."""
+
+    def keep(self, study: Study) -> None:
+        """Keep a study with the message that told of it, or what is new of it (`Study.with_more`)."""
+
+    def of(self, keys: Collection[RecordKey]) -> list[Study]:
+        """The studies found under some identifiers, whichever their epoch, in the order of their keys."""
+
+    def of_uid(self, uid: str) -> list[Study]:
+        """What is known of one study: several when it was found under several identifiers."""
+
+    def erase(self, message_ids: Collection[int]) -> None:
+        """Destroy the studies that these messages were the last to tell of."""
+
+
+class Harvests(Protocol):
+    """How far the harvest of each source has come."""
+
+    def get(self, source: str) -> HarvestCursor | None:
+        """The cursor of a source, or None when it was never harvested."""
+
+    def put(self, source: str, cursor: HarvestCursor, *, at: datetime) -> None: ...
+
+
+class Sequences(Protocol):
+    """The sequence number each source has to send next."""
+
+    def expected(self, source: str) -> int | None:
+        """The number; None when the source may begin anywhere."""
+
+    def expect(self, source: str, number: int | None) -> None: ...
+
+
 class AuditTrail(Protocol):
     """Append only."""
 
@@ -464,6 +536,9 @@ class UnitOfWork(Protocol):
     keys: Keys
     models: Models
     relinks: Relinks
+    studies: Studies
+    harvests: Harvests
+    sequences: Sequences
 
     def commit(self) -> None:
         """
@@ -488,7 +563,8 @@ class Store(Protocol):
 
 
 __all__ = [
-    "AuditTrail", "Candidates", "Clock", "Edges", "Facts", "Inbox", "Keys", "Membership", "Memberships",
-    "Models", "Outbox", "OutboxRow", "Records", "Relinks", "Reviews", "Store", "StoredKey", "StoredMessage",
-    "StoredModel", "StoredRecord", "StoredRelink", "StoredStatement", "UnitOfWork",
+    "Arrival", "AuditTrail", "Candidates", "Clock", "Edges", "Facts", "HarvestCursor", "Harvests", "Inbox", "Keys",
+    "Membership", "Memberships", "Models", "Outbox", "OutboxRow", "Records", "Relinks", "Reviews", "Sequences",
+    "Store", "StoredKey", "StoredMessage", "StoredModel", "StoredRecord", "StoredRelink", "StoredStatement",
+    "Studies", "UnitOfWork",
 ]  # fmt: skip

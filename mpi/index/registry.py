@@ -18,6 +18,7 @@ from mpi.errors import (
     LinkConflict,
     MpiError,
     NotPermitted,
+    OutOfSequence,
     RegistryError,
     StaleReview,
     UnknownIdentifier,
@@ -27,6 +28,7 @@ from mpi.errors import (
 from mpi.identity.ins import NEVER_ANSWERED
 from mpi.identity.model import Demographics, PatientIdentifier, RecordKey
 from mpi.identity.traits import Traits, normalise
+from mpi.index import sequence
 from mpi.index.answers import Answers, Candidate, EnterpriseRecord
 from mpi.index.audit import AuditEvent
 from mpi.index.decisions import Decisions, TwoPersonRule
@@ -134,7 +136,8 @@ class Registry:
         gets the reply it got the first time. The same control id with other content is
         quarantined. A message that was not applied may be sent again, corrected or not. A message that
         cannot be applied is quarantined, or refused when it is of a kind this index does not
-        take; either way it is kept.
+        take; either way it is kept. Of a source that numbers its messages, one that is not in its turn
+        is quarantined too, unless it corrects one that was.
 
         Args:
             read: turns the bytes into an instruction; may raise FeedError, RegistryError or NotPermitted.
@@ -210,6 +213,7 @@ class Registry:
         now = self._clock()
         with self._store.write() as uow:
             prior = uow.inbox.original(envelope.dedupe_key) if envelope.dedupe_key else None
+            corrects = _had_its_turn(prior)
             if prior is not None and prior.state is not MessageState.APPLIED:
                 uow.inbox.give_up_name(prior.id)  # it changed nothing: sent again, it is a new message
                 prior = None
@@ -217,7 +221,12 @@ class Registry:
                 if prior.envelope.content_hash == envelope.content_hash:
                     return self._repeated(uow, envelope, prior, at=now)
                 instruction, problem = None, ControlIdReused("control id", "already used for another message")
-            receipt = _receipt(problem, _warnings(instruction))
+            expected = None
+            if envelope.sequence is not None and replay_of is None:
+                expected, gap = _take_turn(uow, envelope.source, envelope.sequence, corrects=corrects)
+                if gap is not None:
+                    instruction, problem = None, gap
+            receipt = replace(_receipt(problem, _warnings(instruction)), expected_sequence=expected)
             receipt = replace(receipt, reply=reply(receipt))
             message_id = uow.inbox.add(
                 envelope,
@@ -796,6 +805,29 @@ def _receipt(problem: Exception | None, warnings: tuple[str, ...]) -> Receipt:
     else:
         state = MessageState.QUARANTINED
     return Receipt(state, 0, error=problem, warnings=warnings)
+
+
+def _had_its_turn(prior: StoredMessage | None) -> bool:
+    """Whether a message was kept when its number was expected, and could not be applied: it may be corrected."""
+    return (
+        prior is not None
+        and prior.state is not MessageState.APPLIED
+        and prior.error != OutOfSequence.__name__
+    )
+
+
+def _take_turn(
+    uow: UnitOfWork, source: str, number: int, *, corrects: bool
+) -> tuple[int, OutOfSequence | None]:
+    """The number a source has to send after this message, and why it is not this one's turn."""
+    expected = uow.sequences.expected(source)
+    try:
+        following = sequence.following(number, expected)
+    except OutOfSequence as gap:
+        return gap.expected, None if corrects and number < gap.expected else gap
+    if following != expected:
+        uow.sequences.expect(source, following)
+    return sequence.ANY if following is None else following, None
 
 
 def _warnings(instruction: Instruction | None) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ class Action(StrEnum):
     READ_TOLD = "read_told"
     """What a consumer was told in the past, protected identities of today included."""
     READ_MESSAGES = "read_messages"
+    FEED = "feed"
+    """State identities, as the configured source of the key's name."""
     READ_INTERFACE = "read_interface"
     """What this index offers: the capability statement and the documentation. No patient in it."""
 
@@ -53,6 +55,7 @@ PERMITTED: Mapping[Action, frozenset[Role]] = {
     Action.READ_TIMELINE: _VIGILANCE | {Role.AUDITOR},
     Action.READ_TOLD: frozenset({Role.AUDITOR}),
     Action.READ_MESSAGES: frozenset({Role.LEAD, Role.AUDITOR, Role.OPERATOR}),
+    Action.FEED: frozenset({Role.SITE}),
     Action.READ_INTERFACE: frozenset(Role),
 }
 

@@ -14,6 +14,7 @@ from mpi.index.ports import (
     AuditTrail,
     Edges,
     Facts,
+    Harvests,
     Inbox,
     Keys,
     Memberships,
@@ -22,8 +23,11 @@ from mpi.index.ports import (
     Records,
     Relinks,
     Reviews,
+    Sequences,
+    Studies,
     UnitOfWork,
 )
+from mpi.store.feeds import SqlHarvests, SqlSequences, SqlStudies
 from mpi.store.journal import SqlInbox
 from mpi.store.links import SqlEdges, SqlFacts, SqlMemberships
 from mpi.store.models import SqlModels
@@ -56,6 +60,9 @@ class SqlUnitOfWork:
         self.keys: Keys = SqlKeys(session)
         self.models: Models = SqlModels(session)
         self.relinks: Relinks = SqlRelinks(session)
+        self.studies: Studies = SqlStudies(session)
+        self.harvests: Harvests = SqlHarvests(session)
+        self.sequences: Sequences = SqlSequences(session)
 
     def commit(self) -> None:
         self._session.commit()

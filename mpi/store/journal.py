@@ -6,13 +6,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, insert, or_, select, true, tuple_, update
+from sqlalchemy import Select, bindparam, func, insert, literal, or_, select, true, tuple_, update
 
 from mpi.index.events import Envelope, MessageState, Protocol
-from mpi.index.ports import StoredMessage
-from mpi.store.columns import Among
+from mpi.index.ports import Arrival, StoredMessage
+from mpi.store.columns import Among, JsonText
 from mpi.store.session import AnyRow, Session
-from mpi.store.tables import INBOX
+from mpi.store.tables import INBOX, STATEMENT
 
 MAX_SOURCE_LENGTH = 200
 """A source nobody configured is whatever the sender claimed; longer claims are cut, `raw` has it all."""
@@ -38,6 +38,24 @@ _BLANK = (
 _REPLAYS = _ALL.where(INBOX.c.replay_of == bindparam("message_id")).order_by(INBOX.c.id)
 _ORIGINAL = _ALL.where(INBOX.c.dedupe_digest == bindparam("digest"), INBOX.c.original.is_(true()))
 _COUNTS = select(INBOX.c.source, INBOX.c.state, func.count()).group_by(INBOX.c.source, INBOX.c.state)
+_LAST = select(INBOX.c.source, INBOX.c.received_at, INBOX.c.state).where(
+    INBOX.c.id.in_(select(func.max(INBOX.c.id)).group_by(INBOX.c.source))
+)
+_QUARANTINED = (
+    select(INBOX.c.source, INBOX.c.place, INBOX.c.problem, func.count())
+    .where(INBOX.c.state == MessageState.QUARANTINED.value)
+    .group_by(INBOX.c.source, INBOX.c.place, INBOX.c.problem)
+)
+_STATED_AT = (
+    select(func.max(STATEMENT.c.event_time))
+    .where(STATEMENT.c.message_id == INBOX.c.id, STATEMENT.c.stated != literal({}, JsonText))
+    .scalar_subquery()
+)
+_RECENT = (
+    select(INBOX.c.source, INBOX.c.received_at, INBOX.c.warnings, _STATED_AT)
+    .order_by(INBOX.c.id.desc())
+    .limit(bindparam("limit"))
+)
 
 
 @lru_cache
@@ -84,6 +102,7 @@ class SqlInbox:
                 "original": original,
                 "state": state.value,
                 "received_at": received_at,
+                "sequence": envelope.sequence,
                 "replay_of": replay_of,
                 "place": place,
                 "problem": problem,
@@ -128,6 +147,24 @@ class SqlInbox:
             counts.setdefault(source, dict.fromkeys(MessageState, 0))[MessageState(state)] = count
         return counts
 
+    def last_received(self) -> dict[str, tuple[datetime, MessageState]]:
+        return {
+            source: (received_at, MessageState(state))
+            for source, received_at, state in self._session.rows(_LAST)
+        }
+
+    def quarantined(self) -> dict[str, dict[tuple[str, str], int]]:
+        found: dict[str, dict[tuple[str, str], int]] = {}
+        for source, place, problem, count in self._session.rows(_QUARANTINED):
+            found.setdefault(source, {})[place, problem] = count
+        return found
+
+    def recent(self, limit: int) -> list[Arrival]:
+        return [
+            Arrival(source, received_at, tuple(warnings), event_time)
+            for source, received_at, warnings, event_time in self._session.rows(_RECENT, {"limit": limit})
+        ]
+
     def blank(self, message_ids: Collection[int]) -> None:
         self._session.change(_BLANK, {"message_ids": message_ids})
 
@@ -148,6 +185,7 @@ def _message(row: AnyRow) -> StoredMessage:
             content_hash=row.content_hash,
             raw=row.raw,
             event=row.event,
+            sequence=row.sequence,
         ),
         received_at=row.received_at,
         state=MessageState(row.state),

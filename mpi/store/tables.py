@@ -6,7 +6,7 @@ derived again is replaced in place (the fold on source_record, blocking_key, edg
 was added to a table with rows has a default in the database: it is what those rows hold.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar, cast
 
 from sqlalchemy import Double, Index, MetaData, Table, false, text, true
@@ -57,6 +57,7 @@ class InboxRow(_Row, table=True):
     original: bool
     state: str
     received_at: datetime = Field(sa_type=UtcDateTime)
+    sequence: int | None = Field(sa_type=Number)
     replay_of: int | None = Field(foreign_key="inbox.id", sa_type=Number)
     place: str = Field(sa_type=AnyText)
     problem: str = Field(sa_type=AnyText)
@@ -313,6 +314,41 @@ class RelinkRow(_Row, table=True):
     finished_at: datetime | None = Field(sa_type=UtcDateTime)
 
 
+class StudyRow(_Row, table=True):
+    """A study as one source knows it, under one identifier."""
+
+    __tablename__: ClassVar[str] = "study"
+    __table_args__ = (Index("ix_study_domain_value", "domain", "value"), {"sqlite_with_rowid": False})
+    uid: str = Field(primary_key=True, sa_type=AnyText)
+    source: str = Field(primary_key=True, sa_type=AnyText)
+    domain: str = Field(primary_key=True, sa_type=AnyText)
+    value: str = Field(primary_key=True, sa_type=AnyText)
+    message_id: int = Field(foreign_key="inbox.id", sa_type=Number, index=True)
+    accession: str = Field(sa_type=AnyText)
+    modalities: list[str] = Field(sa_type=JsonText)
+    date: "date | None"
+    institution: str = Field(sa_type=AnyText)
+    is_manifest: bool
+
+
+class HarvestProgressRow(_Row, table=True):
+    """How far the harvest of one source has come."""
+
+    __tablename__: ClassVar[str] = "harvest_progress"
+    source: str = Field(primary_key=True, sa_type=AnyText)
+    through: date | None
+    skip: int = Field(sa_type=Number)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class SourceSequenceRow(_Row, table=True):
+    """The sequence number a source has to send next; empty when it may begin anywhere."""
+
+    __tablename__: ClassVar[str] = "source_sequence"
+    source: str = Field(primary_key=True, sa_type=AnyText)
+    expected: int | None = Field(sa_type=Number)
+
+
 def _table(row: Any) -> Table:
     return cast(Table, row.__table__)
 
@@ -323,6 +359,8 @@ BLOCKING_KEY, PAST_KEY, EDGE = map(_table, (BlockingKeyRow, PastKeyRow, EdgeRow)
 FACT, MEMBERSHIP, TASK, TASK_VERSION = map(_table, (FactRow, MembershipRow, TaskRow, TaskVersionRow))
 AUDIT, OUTBOX, API_KEY = map(_table, (AuditRow, OutboxRow, ApiKeyRow))
 MATCH_MODEL, RELINK = map(_table, (MatchModelRow, RelinkRow))
+STUDY, HARVEST_PROGRESS = map(_table, (StudyRow, HarvestProgressRow))
+SOURCE_SEQUENCE = _table(SourceSequenceRow)
 
 
 def _partial(name: str, *columns: Any, where: Any, unique: bool = True) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from datetime import date
 
 import pytest
 
@@ -9,7 +10,7 @@ from mpi import logs
 from mpi.errors import SettingsError
 from mpi.index.parties import Acknowledgement, OnTransient, Quirk
 from mpi.service import Service
-from mpi.settings import load
+from mpi.settings import HarvestSettings, load
 
 CONFIG = """
 [database]
@@ -132,6 +133,27 @@ def test_what_this_version_does_not_act_on_is_named(config):
         (
             "[[sources]]\nname = 'x'\nfeeds = ['SITE-A']\ncertificate = 'x'",
             r"sources\.x\.certificate: needs mllp\.tls",
+        ),
+        ("[dicom]\nae_title = 'SEVENTEEN LETTERS'", r"dicom\.ae_title"),
+        ("[dicom]\nae_title = ' '", r"dicom\.ae_title"),
+        ("[dicom]\nreaders = 0", r"dicom\.readers"),
+        ("[dicom.tls]\ncertificate = 'c.pem'\nkey = 'k.pem'", r"dicom\.tls\.ca: required"),
+        *(
+            (f"[[sources]]\nname = 'x'\nfeeds = ['SITE-A']\n{lines}", named)
+            for lines, named in (
+                ("qido = 'ftp://pacs.invalid'", r"sources\.2\.qido"),
+                ("qido = 'http://anne:secret@pacs.invalid'", r"sources\.2\.qido"),
+                ("find = { host = 'pacs', port = 0, aet = 'P' }", r"sources\.2\.find\.port"),
+                ("find = { host = 'pacs', port = 104 }", r"sources\.2\.find\.aet"),
+                ("harvest = { since = 2026-01-01 }", r"sources\.x\.harvest: needs qido or find"),
+                (
+                    "qido = 'http://p'\nfind = { host = 'p', port = 104, aet = 'P' }",
+                    r"sources\.x: qido or find",
+                ),
+                ("qido = 'http://p'\nharvest = {}", r"sources\.2\.harvest\.since"),
+                ("qido = 'http://p'\nharvest = { since = 2026-01-01, lookback_days = 0 }", "lookback_days"),
+                ("silent_after_seconds = -1", r"sources\.2\.silent_after_seconds"),
+            )
         ),
         ("[authority]\nnamespace = 'M|PI'", r"authority\.namespace"),
         (
@@ -269,6 +291,51 @@ def test_a_plain_listener_is_for_this_machine_unless_told_otherwise(tmp_path, mo
         with pytest.raises(SettingsError, match=r"mllp\.host.*allow_plain"):
             Service(load())
         assert not (tmp_path / "mpi.db").exists()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "mpi.invalid"])
+def test_a_plain_dicom_listener_is_for_this_machine_unless_told_otherwise(tmp_path, monkeypatch, host):
+    monkeypatch.setenv("MPI_DICOM__HOST", host)
+    monkeypatch.setenv("MPI_DATABASE__URL", f"sqlite:///{tmp_path}/mpi.db")
+
+    with pytest.raises(SettingsError, match=r"dicom\.host.*dicom\.tls.*dicom\.allow_plain"):
+        Service(load())
+    assert not (tmp_path / "mpi.db").exists()
+
+
+def test_dicom_is_served_when_its_section_is_there(tmp_path, monkeypatch):
+    assert load().dicom is None
+
+    monkeypatch.setenv("MPI_DICOM__PORT", "0")
+    monkeypatch.setenv("MPI_DATABASE__URL", f"sqlite:///{tmp_path}/mpi.db")
+
+    assert load().dicom is not None
+    with pytest.raises(SettingsError, match="no source has an application entity title"):
+        Service(load())
+
+
+def test_an_archive_is_harvested_once_it_is_said_since_when(config):
+    text = CONFIG.replace('dicom-web"', 'dicom-web"\nharvest = { since = 2026-01-31, every_seconds = 60 }')
+    config.write_text(text, encoding="utf-8")
+
+    settings = load(config)
+
+    assert settings.not_served_yet() == ["consumers.portal-b.webhook"]
+    assert settings.sources[1].harvest == HarvestSettings(since=date(2026, 1, 31), every_seconds=60)
+
+
+def test_what_is_asked_of_a_source_is_known_of_it(config):
+    config.write_text(
+        CONFIG.replace(
+            'name = "ris-a"', 'name = "ris-a"\nsequence_numbers = true\nsilent_after_seconds = 60'
+        ),
+        encoding="utf-8",
+    )
+
+    directory = load(config).directory()
+
+    asked = [(source.sequence_numbers, source.silent_after_seconds) for source in directory.sources]
+    assert asked == [(True, 60), (False, 0)]
 
 
 def test_a_plain_listener_may_be_accepted(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from mpi.api.rest import facts, journal, matching, patients, reviews
+from mpi.api.rest import facts, feeds, journal, matching, patients, reviews
 from mpi.api.rest.bodies import ProblemOut
 
 PREFIX = "/api/v1"
@@ -16,7 +16,9 @@ router = APIRouter(
         }
     },
 )
-for part in (matching, patients, reviews, facts, journal):
+for part in (matching, patients, reviews, facts, journal, feeds):
     router.include_router(part.router)
 
-__all__ = ["PREFIX", "router"]
+metrics_router = feeds.metrics_router
+
+__all__ = ["PREFIX", "metrics_router", "router"]

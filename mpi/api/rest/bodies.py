@@ -4,7 +4,7 @@ What travels in REST bodies. Inputs take no field they do not know; outputs are 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -565,6 +565,62 @@ class CountsOut(_Out):
 
     counts: dict[str, dict[str, int]]
     total: int
+
+
+class ProblemCountOut(_Out):
+    """How many quarantined messages one problem stopped."""
+
+    place: str
+    problem: str
+    count: int
+
+
+class CountedOut(_Out):
+    """In how many recent messages something was tolerated."""
+
+    warning: str
+    count: int
+
+
+class HarvestOut(_Out):
+    """How far an archive has been asked."""
+
+    through: date | None = Field(description="Every day up to this one was handed over.")
+    skip: int = Field(description="Answers of the next day that were handed over.")
+
+
+class FeedOut(_Out):
+    """How the feed of one source does."""
+
+    source: str
+    configured: bool = Field(description="False for the names given to senders that are no source.")
+    last_received_at: datetime | None
+    counts: dict[str, int] = Field(description="Messages by the state they reached.")
+    quarantined: list[ProblemCountOut] = Field(description="The most frequent problems, without values.")
+    warnings: list[CountedOut] = Field(description="What was tolerated lately, without values.")
+    clock_ahead_seconds: float | None = Field(
+        description="The furthest a recent event was dated after its reception; negative when none was."
+    )
+    delay_seconds: float | None = Field(description="From a recent event to its reception, the median.")
+    harvest: HarvestOut | None = Field(description="For an archive that is harvested.")
+    expected_sequence: int | None = Field(description="MSH-13 of the next message, where they are numbered.")
+    alarms: list[str] = Field(description="silent, clock, quarantine: what somebody should look into.")
+
+
+class CertificateOut(_Out):
+    """A certificate this index shows to those who connect."""
+
+    key: str = Field(description="The setting that names its file.")
+    expires_at: datetime
+    alarms: list[str] = Field(description="certificate, when it expires within 30 days or has expired.")
+
+
+class FeedsOut(_Out):
+    """Every feed at one instant."""
+
+    at: datetime
+    feeds: list[FeedOut]
+    certificates: list[CertificateOut]
 
 
 class ProblemOut(_Out):

@@ -20,9 +20,9 @@ from mpi.feeds.dicom.archive import Answer, Archive, CutOff, SiteProblem, day_ke
 from mpi.feeds.dicom.header import FILE
 from mpi.feeds.dicom.messages import HeaderMessage, Receiver, message_of, message_of_unreadable
 from mpi.feeds.dicom.seen import StudiesSeen
-from mpi.feeds.dicom.studies import Studies
 from mpi.feeds.dicom.tally import REPEATED, Tally
 from mpi.index.parties import Directory, PatientIdentitySource
+from mpi.index.ports import HarvestCursor, Store
 
 FIRST_BACKOFF_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 1800.0
@@ -32,18 +32,7 @@ _ONE_DAY = timedelta(days=1)
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """
-    How far the harvest of one source has come.
-
-    Args:
-        through: every day up to this one was handed over; None when none was.
-        skip: answers of the next day that were handed over before it was interrupted.
-    """
-
-    through: date | None = None
-    skip: int = 0
+Cursor = HarvestCursor
 
 
 class Progress(Protocol):
@@ -59,6 +48,28 @@ class Progress(Protocol):
         Raises:
             StoreError: it is not kept.
         """
+
+
+class StoreProgress:
+    """
+    Cursors in the index's own store.
+
+    Args:
+        now: the present instant, aware, UTC.
+    """
+
+    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._now = now
+
+    def load(self, source: str) -> Cursor | None:
+        with self._store.read() as uow:
+            return uow.harvests.get(source)
+
+    def save(self, source: str, cursor: Cursor) -> None:
+        with self._store.write() as uow:
+            uow.harvests.put(source, cursor, at=self._now())
+            uow.commit()
 
 
 class Clock(Protocol):
@@ -123,7 +134,6 @@ class Harvester:
     Harvests any number of sites, each in a thread of its own.
 
     Args:
-        studies: where the studies are kept that identities come with; nowhere unless given.
         clock: the machine's unless given.
 
     Raises:
@@ -137,14 +147,12 @@ class Harvester:
         directory: Directory,
         progress: Progress,
         *,
-        studies: Studies | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._sites = tuple(sites)
         self._registry = registry
         self._directory = directory
         self._progress = progress
-        self._studies = studies
         self._stopping = threading.Event()
         self._clock = clock or _MachineClock(self._stopping)
         self._seen = StudiesSeen()
@@ -244,14 +252,14 @@ class Harvester:
         if self._seen.get(message.study) is not None:
             self.tally.add(source.name, REPEATED)
             return
-        receipt = message.hand_to(self._registry, self._studies)
+        receipt = message.hand_to(self._registry)
         self.tally.add_receipt(source.name, receipt)
         self._seen.remember(message.study, receipt)
 
     def _message(self, answer: Answer, source: PatientIdentitySource) -> HeaderMessage:
         try:
             if answer.header is not None:
-                return message_of(answer.header, source, self._directory, self._studies)
+                return message_of(answer.header, source, self._directory)
             error = answer.error or UnreadableMessage(FILE, "no answer")
         except FeedError as unreadable:
             error = unreadable

@@ -25,7 +25,6 @@ from mpi.feeds.dicom.messages import (
     reason_of,
 )
 from mpi.feeds.dicom.reading import ReadHeader, read_header_apart
-from mpi.feeds.dicom.studies import Studies
 from mpi.feeds.dicom.tally import Exclusion, exclusions
 from mpi.index.events import MessageState, Receipt
 from mpi.index.parties import Directory, PatientIdentitySource
@@ -73,7 +72,6 @@ def ingest_dicom(
     source_name: str | None,
     on_result: OnResult,
     *,
-    studies: Studies | None = None,
     read_header: ReadHeader = read_header_apart,
 ) -> IngestSummary:
     """
@@ -88,7 +86,6 @@ def ingest_dicom(
         source_name: the patient identity source the files come from, or None when the headers say.
         on_result: called once per file with the receipt and the error in it; with neither for a
             repeated instance, which is not received.
-        studies: where the studies are kept that identities come with; nowhere unless given.
         read_header: how files are read; in a child process unless given.
 
     Raises:
@@ -101,12 +98,12 @@ def ingest_dicom(
     studies_seen: set[bytes] = set()
     for path in walk_files(paths):
         states["files"] += 1
-        message = _message(path, source, directory, studies, read_header)
+        message = _message(path, source, directory, read_header)
         if message.study in studies_seen:
             states["repeated"] += 1
             on_result(path, None, None)
             continue
-        receipt = message.hand_to(registry, studies)
+        receipt = message.hand_to(registry)
         if message.study:
             studies_seen.add(message.study)
         states[_STATES[receipt.state]] += 1
@@ -141,11 +138,10 @@ def _message(
     path: Path,
     source: PatientIdentitySource | None,
     directory: Directory,
-    studies: Studies | None,
     read_header: ReadHeader,
 ) -> HeaderMessage:
     try:
-        return message_of(read_header(path), source, directory, studies)
+        return message_of(read_header(path), source, directory)
     except FeedError as error:
         return message_of_unreadable(_start_of(path), error, source)
 

@@ -8,6 +8,7 @@ registry receives each study's patient once, as from a folder.
 Status answered, by what became of the object:
 
 - 0000: applied, a duplicate, a repeated instance, or refused as nobody's (phantom, de-identified, test).
+- 0124 not authorised: over TLS, the certificate is not that of the title's source, or is another one's.
 - A700 out of resources: the store did not take it, no reader was free, or the service is stopping.
 - C000 cannot understand: its header cannot be read; its start is quarantined.
 - C100 cannot understand: its identity cannot be used; the header is quarantined.
@@ -42,12 +43,13 @@ from mpi.feeds.dicom.network import BoundedDimse
 from mpi.feeds.dicom.prefix import HeaderPrefix
 from mpi.feeds.dicom.reading import HeaderReaders, ReadHeader
 from mpi.feeds.dicom.seen import StudiesSeen
-from mpi.feeds.dicom.studies import Studies
 from mpi.feeds.dicom.tally import REPEATED, Tally
+from mpi.feeds.tls import certificate_of
 from mpi.index.events import MessageState, Receipt
 from mpi.index.parties import Directory, PatientIdentitySource
 
 SUCCESS = 0x0000
+NOT_AUTHORISED = 0x0124
 OUT_OF_RESOURCES = 0xA700
 UNREADABLE = 0xC000
 UNUSABLE = 0xC100
@@ -91,7 +93,6 @@ class DicomListener:
 
     Args:
         tls: a server context; without one the port speaks plain DICOM.
-        studies: where the studies are kept that identities come with; nowhere unless given.
         read_header: how headers are read; in child processes of its own unless given.
 
     Raises:
@@ -105,7 +106,6 @@ class DicomListener:
         directory: Directory,
         *,
         tls: ssl.SSLContext | None = None,
-        studies: Studies | None = None,
         read_header: ReadHeader | None = None,
     ) -> None:
         self._listening = listening
@@ -117,7 +117,6 @@ class DicomListener:
             raise SettingsError("dicom: no source has an application entity title (aet)")
         self._readers = HeaderReaders(listening.readers)
         self._read_header = read_header or self._readers.read
-        self._studies = studies
         self._seen = StudiesSeen()
         self._stopping = threading.Event()
         self._server: _Server | None = None
@@ -197,6 +196,10 @@ class DicomListener:
         if self._stopping.is_set():
             return OUT_OF_RESOURCES
         source = self._sources[event.assoc.requestor.ae_title.strip()]
+        if not self._is_proved(event, source):
+            self.tally.add_rejection()
+            log.warning("dicom.not_proved", extra={"source": source.name})
+            return NOT_AUTHORISED
         data_set = cast(C_STORE, event.request).DataSet
         prefix = data_set.getvalue() if data_set is not None else b""
         try:
@@ -206,13 +209,22 @@ class DicomListener:
             log.error("dicom.not_stored", extra={"source": source.name})
             return OUT_OF_RESOURCES
 
+    def _is_proved(self, event: evt.Event, source: PatientIdentitySource) -> bool:
+        """Whether the peer may speak as the source it calls itself; over plain DICOM everybody may."""
+        transport = event.assoc.dul.socket
+        connection = transport.socket if transport is not None else None
+        if not isinstance(connection, ssl.SSLSocket):
+            return True
+        certificate = certificate_of(connection)
+        return certificate is not None and self._directory.proves(certificate, source)
+
     def _store(self, whole: bytes, source: PatientIdentitySource) -> Dataset | int:
         message = self._message(whole, source)
         known = self._seen.get(message.study)
         if known is not None:
             self.tally.add(source.name, REPEATED)
             return _status(known)
-        receipt = message.hand_to(self._registry, self._studies)
+        receipt = message.hand_to(self._registry)
         self.tally.add_receipt(source.name, receipt)
         if receipt.error is not None:
             place, _ = reason_of(receipt.error)
@@ -225,7 +237,7 @@ class DicomListener:
 
     def _message(self, whole: bytes, source: PatientIdentitySource) -> HeaderMessage:
         try:
-            return message_of(self._read_header(whole), source, self._directory, self._studies)
+            return message_of(self._read_header(whole), source, self._directory)
         except FeedError as error:
             return message_of_unreadable(whole, error, source)
 

@@ -24,9 +24,8 @@ from mpi.feeds.dicom.header import (
 )
 from mpi.feeds.dicom.patient import identity_from_header
 from mpi.feeds.dicom.reading import ReadHeader, read_header_apart
-from mpi.feeds.dicom.studies import Studies, Study, study_of
-from mpi.identity.model import RecordKey
-from mpi.index.events import Envelope, IdentityStated, Instruction, MessageState, Receipt
+from mpi.feeds.dicom.studies import study_of
+from mpi.index.events import Envelope, IdentityStated, Instruction, Receipt
 from mpi.index.events import Protocol as Arrival
 from mpi.index.parties import Directory, PatientIdentitySource
 
@@ -57,40 +56,25 @@ class HeaderMessage:
         read: what it states, for this index; raises what stops it.
         study: digest of its patient and study; empty when it names no study. The instances of a
             study repeat it.
-        context: the study itself, once `read` did not raise.
     """
 
     envelope: Envelope
     read: Callable[[], Instruction]
     study: bytes = b""
-    context: Callable[[], Study | None] = lambda: None
 
-    def hand_to(self, registry: Receiver, studies: Studies | None = None) -> Receipt:
+    def hand_to(self, registry: Receiver) -> Receipt:
         """
-        Let the registry take it, durably, and keep the study it is about once it has.
+        Let the registry take it, durably.
 
         Raises:
-            StoreError: not everything is durable, or nobody knows.
+            StoreError: it is not durable, or nobody knows.
         """
-        receipt = registry.receive(self.envelope, self.read, _no_reply)
-        if studies is not None and receipt.state in (MessageState.APPLIED, MessageState.DUPLICATE):
-            study = self.context()
-            if study is not None:
-                studies.keep(study)
-        return receipt
+        return registry.receive(self.envelope, self.read, _no_reply)
 
 
-def message_of(
-    header: Header,
-    source: PatientIdentitySource | None,
-    directory: Directory,
-    studies: Studies | None = None,
-) -> HeaderMessage:
+def message_of(header: Header, source: PatientIdentitySource | None, directory: Directory) -> HeaderMessage:
     """
     The message of a header that could be read.
-
-    Args:
-        studies: where to find whom else the study is of: a manifest and the images it lists are one person's.
 
     Raises:
         UnreadableMessage: it declares no possible character set.
@@ -105,9 +89,8 @@ def message_of(
     control_id = f"{control_id}#{digest[:16]}" if named else ""
     return HeaderMessage(
         envelope=_envelope(source, raw, digest, control_id),
-        read=partial(_read_identity, header, source, directory, studies),
+        read=partial(_read_identity, header, source, directory),
         study=_study_digest(elements, source),
-        context=partial(_study, header, source, directory),
     )
 
 
@@ -172,39 +155,10 @@ def _study_digest(elements: dict[str, Any], source: PatientIdentitySource | None
     return hashlib.sha256((source.name if source else "").encode() + b"\0" + stated).digest()
 
 
-def _read_identity(
-    header: Header,
-    source: PatientIdentitySource | None,
-    directory: Directory,
-    studies: Studies | None = None,
-) -> Instruction:
+def _read_identity(header: Header, source: PatientIdentitySource | None, directory: Directory) -> Instruction:
     record = identity_from_header(header, source, directory)
-    study = study_of(HeaderText(header), record.key, record.source) if studies is not None else None
-    if studies is None or study is None:
-        return IdentityStated((record,))
-    return IdentityStated((record,), _shared_with(study, studies, directory))
-
-
-def _shared_with(study: Study, studies: Studies, directory: Directory) -> tuple[RecordKey, ...]:
-    """
-    The identifier of the same study on the other side: of a manifest the images', of images the manifest's.
-
-    Only within one source: a site says whose its own studies are, and no more.
-    """
-    national = directory.domains.get(study.record.domain) is None
-    others = {
-        known.record
-        for known in studies.of_uid(study.uid)
-        if known.source == study.source and (directory.domains.get(known.record.domain) is None) != national
-    }
-    return (
-        tuple(others) if len(others) == 1 else ()
-    )  # several: somebody corrected one of them, and a person decides
-
-
-def _study(header: Header, source: PatientIdentitySource | None, directory: Directory) -> Study | None:
-    record = identity_from_header(header, source, directory)
-    return study_of(HeaderText(header), record.key, record.source)
+    study = study_of(HeaderText(header), record.key, record.source)
+    return IdentityStated((record,), studies=(study,) if study is not None else ())
 
 
 def _raise(error: FeedError) -> NoReturn:

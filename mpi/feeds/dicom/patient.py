@@ -62,6 +62,7 @@ from mpi.identity.domains import (
     INSURANCE_TYPE,
     TEST_INS_OIDS,
     Domain,
+    ins_domain_key,
     ins_oid,
     is_national,
     national_type,
@@ -175,13 +176,6 @@ def _identifier(text: HeaderText) -> PatientIdentifier | None:
     if type_code in _DICOM_ID_TYPES or not _HL7_ID_TYPE.fullmatch(type_code):
         type_code = ""
     return PatientIdentifier("\\".join(values), authority, type_code)
-
-
-def ins_domain_key(oid: str) -> str:
-    """
-    The key of the domain of one INS OID. It is nobody's local domain: no source feeds it, no consumer sees it.
-    """
-    return f"{oid}:{INS_TYPE}"
 
 
 @dataclass(frozen=True, slots=True)

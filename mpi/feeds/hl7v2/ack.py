@@ -11,6 +11,7 @@ Source: IHE ITI TF-2 appendix C (acknowledgements); HL7 v2.5 chapter 2 (MSA, ERR
 import re
 import uuid
 from datetime import datetime
+from functools import partial
 from typing import Final, NamedTuple
 
 from mpi.errors import (
@@ -20,6 +21,7 @@ from mpi.errors import (
     ModelError,
     MpiError,
     NotPermitted,
+    OutOfSequence,
     SettingsError,
     StaleReview,
     StoreError,
@@ -47,6 +49,7 @@ ANSWERS: Final[dict[type[MpiError], Answer | None]] = {
     UnsupportedMessage: Answer("AR", 200),  # 201, 202, 203 by place
     InvalidIdentity: Answer("AE", 102),  # 100, 101, 103, 204, 205 by problem
     ControlIdReused: Answer("AE", 205),
+    OutOfSequence: Answer("AE", 207),  # no code says "not yet"; MSA-4 says what is
     UnknownAuthority: Answer("AE", 204),
     UnknownIdentifier: Answer("AE", 204),
     UnknownReview: Answer("AE", 204),
@@ -65,6 +68,7 @@ _UNSUPPORTED: Final = {
     "MSH^1^11": 202,
     "MSH^1^12": 203,
 }
+_PLACES: Final[dict[type[Exception], str]] = {ControlIdReused: "MSH^1^10", OutOfSequence: "MSH^1^13"}
 _LOCATION = re.compile(r"[A-Z][A-Z0-9]{2}\^\d+(\^\d+){0,4}", re.ASCII)
 _TRIGGER = re.compile(r"[A-Z][A-Z0-9]{2}", re.ASCII)
 
@@ -100,7 +104,7 @@ def answer_of(error: Exception) -> Answer:
 
 def fault_of(error: Exception) -> Fault:
     """Where and why, for ERR. A place that is not an HL7 location is left out."""
-    place = "MSH^1^10" if isinstance(error, ControlIdReused) else getattr(error, "place", "")
+    place: str = _PLACES.get(type(error), getattr(error, "place", ""))
     if not _LOCATION.fullmatch(place):
         place = ""
     problem = getattr(error, "problem", "")
@@ -115,7 +119,12 @@ def new_control_id() -> str:
 
 
 def acknowledge(
-    header: Segment | None, error: Exception | None, *, at: datetime, own_application: str
+    header: Segment | None,
+    error: Exception | None,
+    *,
+    at: datetime,
+    own_application: str,
+    expected_sequence: int | None = None,
 ) -> str:
     """
     Write the acknowledgement of one message.
@@ -124,17 +133,25 @@ def acknowledge(
         header: its MSH; None when it has none that can be read.
         error: what stopped it; None for an accepted one.
         own_application: our MSH-3 where the message does not say whom it was sent to.
+        expected_sequence: MSA-4, for a source that numbers its messages.
 
     Raises:
         StoreError: the error is one.
     """
     msa_1 = answer_of(error).msa_1 if error is not None else "AA"
     fault = fault_of(error) if error is not None else None
-    return write_acknowledgement(header, msa_1, fault, at=at, own_application=own_application)
+    return write_acknowledgement(
+        header, msa_1, fault, at=at, own_application=own_application, expected_sequence=expected_sequence
+    )
 
 
 def acknowledge_enhanced(
-    header: Segment, error: Exception | None, *, at: datetime, own_application: str
+    header: Segment,
+    error: Exception | None,
+    *,
+    at: datetime,
+    own_application: str,
+    expected_sequence: int | None = None,
 ) -> list[str]:
     """
     Write the acknowledgements that MSH-15 and MSH-16 ask for: of the commit, of the application, both or none.
@@ -147,15 +164,23 @@ def acknowledge_enhanced(
 
     Source: HL7 v2.5 section 2.9.3 (enhanced mode), tables 0008 and 0155.
     """
+    write = partial(
+        write_acknowledgement,
+        header,
+        at=at,
+        own_application=own_application,
+        expected_sequence=expected_sequence,
+    )
+    applied = answer_of(error).msa_1 if error is not None else "AA"
+    fault = fault_of(error) if error is not None else None
     if not asks_for_enhanced(header):
-        return [acknowledge(header, error, at=at, own_application=own_application)]
-    commit, fault = _committed(error), fault_of(error) if error is not None else None
+        return [write(applied, fault)]
+    commit = _committed(error)
     written = []
     if _is_wanted(header.value(15), success=commit == "CA"):
-        shown = None if commit == "CA" else fault
-        written.append(write_acknowledgement(header, commit, shown, at=at, own_application=own_application))
+        written.append(write(commit, None if commit == "CA" else fault))
     if commit == "CA" and _is_wanted(header.value(16), success=error is None):
-        written.append(acknowledge(header, error, at=at, own_application=own_application))
+        written.append(write(applied, fault))
     return written
 
 
@@ -169,7 +194,8 @@ def _committed(error: Exception | None) -> str:
         return "CA"
     if answer_of(error).msa_1 == "AR":
         return "CR"
-    return "CE" if isinstance(error, UnreadableMessage | ControlIdReused | NotPermitted) else "CA"
+    again = UnreadableMessage | ControlIdReused | OutOfSequence | NotPermitted
+    return "CE" if isinstance(error, again) else "CA"
 
 
 def _is_wanted(condition: str, *, success: bool) -> bool:
@@ -186,7 +212,13 @@ def _is_wanted(condition: str, *, success: bool) -> bool:
 
 
 def write_acknowledgement(
-    header: Segment | None, msa_1: str, fault: Fault | None, *, at: datetime, own_application: str
+    header: Segment | None,
+    msa_1: str,
+    fault: Fault | None,
+    *,
+    at: datetime,
+    own_application: str,
+    expected_sequence: int | None = None,
 ) -> str:
     """Write an acknowledgement with the given MSA-1, and an ERR if there is a fault."""
     request = header.value(12) if header is not None else ""
@@ -196,7 +228,10 @@ def write_acknowledgement(
     message_type = f"ACK^{trigger}^ACK" if _TRIGGER.fullmatch(trigger) else "ACK"
     msh = fill_header(shape["MSH"], header, at=at, message_type=message_type, own_application=own_application)
     msh[11] = request if old else skeletons.NEW
-    lines = ["|".join(msh).rstrip("|"), f"MSA|{msa_1}|{echo(header, 10)}"]
+    msa = f"MSA|{msa_1}|{echo(header, 10)}"
+    if expected_sequence is not None:
+        msa += f"||{expected_sequence}"
+    lines = ["|".join(msh).rstrip("|"), msa]
     if fault is not None:
         lines.append(error_segment(shape["ERR"], fault, old=old))
     return "\r".join((*lines, ""))

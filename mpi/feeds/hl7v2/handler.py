@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from mpi.errors import SettingsError, StoreError, UnreadableMessage
+from mpi.errors import InvalidIdentity, SettingsError, StoreError, UnreadableMessage
 from mpi.feeds.hl7v2 import adt, er7, problems, skeletons
 from mpi.feeds.hl7v2.ack import (
     Fault,
@@ -27,7 +27,8 @@ from mpi.feeds.hl7v2.batch import answer_batch, is_batch
 from mpi.feeds.hl7v2.minimised import minimised
 from mpi.feeds.hl7v2.query import CrossReferences, answer_query
 from mpi.feeds.mllp import BOUNDARY
-from mpi.index.events import Envelope, Instruction, Receipt
+from mpi.index import sequence
+from mpi.index.events import Envelope, Instruction, Nothing, Receipt
 from mpi.index.events import Protocol as Transport
 from mpi.index.parties import Acknowledgement, ClientCertificate, Directory, OnTransient
 from mpi.index.ports import Clock
@@ -37,6 +38,7 @@ UNPROVED_SOURCE: Final = "unproved"
 """Of a message whose sender showed a certificate of nobody's, or none, and claimed a source that has one."""
 MAX_CONTROL_ID_LENGTH: Final = 199
 """MSH-10 of HL7 v2.7, the longest of any version. A longer one is kept by its digest."""
+_NUMBER = re.compile(r"-1|[+]?\d{1,10}", re.ASCII)
 _WORD = re.compile(r"[A-Z][A-Z0-9]{2}", re.ASCII)
 
 _log = structlog.get_logger()
@@ -212,18 +214,32 @@ class Hl7Handler:
             sender = self._directory.source_proved_by(certificate)
             name = sender.name if sender is not None else UNPROVED_SOURCE
 
+        is_numbered = source is not None and proved and source.sequence_numbers
+        number = _sequence_number(header) if is_numbered else None
+
         def read() -> Instruction:
             if not proved:
                 raise _not_proved()
+            if is_numbered and number is None:
+                problem = problems.NOT_A_SEQUENCE_NUMBER if header.value(13) else problems.REQUIRED
+                raise InvalidIdentity("MSH^1^13", problem)
             message = er7.read(frame, default_charset=charset, header=header)
+            is_about_the_link = number in (sequence.OPENS, sequence.RESYNCHRONISES)
+            if is_about_the_link and message.segment("EVN") is None and message.segment("PID") is None:
+                return Nothing()
             return adt.read_instruction(message, source=source, directory=self._directory)
 
         def reply(receipt: Receipt) -> bytes:
-            at, own = self._clock(), self._directory.own.namespace
+            at, own, expected = self._clock(), self._directory.own.namespace, receipt.expected_sequence
             if source is not None and source.acknowledgement is Acknowledgement.ENHANCED:
-                texts = acknowledge_enhanced(header, receipt.error, at=at, own_application=own)
+                texts = acknowledge_enhanced(
+                    header, receipt.error, at=at, own_application=own, expected_sequence=expected
+                )
             else:
-                texts = [acknowledge(header, receipt.error, at=at, own_application=own)]
+                text = acknowledge(
+                    header, receipt.error, at=at, own_application=own, expected_sequence=expected
+                )
+                texts = [text]
             return BOUNDARY.join(text.encode(header.codec, errors="replace") for text in texts)
 
         envelope = Envelope(
@@ -237,6 +253,7 @@ class Hl7Handler:
             event="^".join(
                 code for code in (header.value(9, 1), header.value(9, 2)) if _WORD.fullmatch(code)
             ),
+            sequence=number,
         )
         return Incoming(envelope, read, reply)
 
@@ -294,6 +311,12 @@ def _control_id(header: er7.Segment) -> str:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()
     return f"{text[: MAX_CONTROL_ID_LENGTH - len(digest) - 1]}#{digest}"
+
+
+def _sequence_number(header: er7.Segment) -> int | None:
+    text = header.value(13).strip()
+    number = int(text) if _NUMBER.fullmatch(text) else None
+    return number if number is not None and number <= sequence.LAST else None
 
 
 def _content_hash(frame: bytes, header: er7.Segment) -> str:

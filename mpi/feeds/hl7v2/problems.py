@@ -33,6 +33,7 @@ SEVERAL_ORIGINS: Final = "visits of more than one patient"
 NOT_LINKABLE: Final = "no identifier that can be linked"
 SEVERAL_LINKABLE: Final = "more than one identifier that can be linked"
 SELF_LINK: Final = "the same identifier as in the other PID"
+NOT_A_SEQUENCE_NUMBER: Final = "not a sequence number (-1 to 2000000000)"
 NOT_A_PIX_QUERY: Final = "only IHE PIX Query is answered"
 TRY_AGAIN: Final = "not taken now; send it again later"
 
@@ -69,6 +70,7 @@ CODES: Final = {
     NOT_LINKABLE: 101,
     SEVERAL_LINKABLE: 205,
     SELF_LINK: 205,
+    NOT_A_SEQUENCE_NUMBER: 102,
     NOT_A_PIX_QUERY: 103,
     NO_MSH: 100,
     BAD_FIELD_SEPARATOR: 102,

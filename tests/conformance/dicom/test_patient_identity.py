@@ -7,8 +7,8 @@ import pytest
 
 from mpi.errors import UnknownIdentifier
 from mpi.feeds.dicom.ingest import ingest_dicom
-from mpi.feeds.dicom.patient import KEY_OBJECT_SELECTION, ins_domain_key
-from mpi.feeds.dicom.studies import Study
+from mpi.feeds.dicom.patient import KEY_OBJECT_SELECTION
+from mpi.identity.domains import ins_domain_key
 from mpi.identity.ins import INS_TEST_OID
 from mpi.identity.model import RecordKey
 from mpi.identity.traits import normalise
@@ -16,6 +16,7 @@ from mpi.index.events import IdentityStated
 from mpi.index.ports import Store
 from mpi.index.registry import Registry
 from mpi.matching.model import MatchModel
+from mpi.replay import replay
 from tests.unit.feeds.dicom.files import FakeRegistry, build_directory, build_header, qualifiers, write_file
 
 
@@ -83,17 +84,23 @@ def test_p03_an_unknown_patient_is_somebody_whose_name_is_evidence_of_nothing(
 INS = "284022999912354"
 
 
-class FakeStudies:
-    """Studies in memory."""
+def now() -> datetime:
+    return datetime(2026, 3, 3, tzinfo=UTC)
 
-    def __init__(self) -> None:
-        self.kept: list[Study] = []
 
-    def of_uid(self, uid: str) -> tuple[Study, ...]:
-        return tuple(study for study in self.kept if study.uid == uid)
+LOCAL, NATIONAL = RecordKey("2.999.1.1", "A1001"), RecordKey(ins_domain_key(INS_TEST_OID), INS)
 
-    def keep(self, study: Study) -> None:
-        self.kept.append(study)
+
+@pytest.fixture
+def registry(memory_store: Store) -> Registry:
+    return Registry(memory_store, build_directory(), MatchModel.default(), now)
+
+
+def euids(store: Store, *keys: RecordKey) -> list[str | None]:
+    """The enterprise identifiers behind some record keys, hidden ones too."""
+    with store.read() as uow:
+        records = uow.records.by_keys(keys)
+        return [uow.memberships.euid_of(records[key].id) for key in keys]
 
 
 def write_images_and_manifest(folder: Path) -> tuple[Path, Path]:
@@ -112,52 +119,64 @@ def write_images_and_manifest(folder: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("images_first", [True, False])
-def test_p02_a_manifest_and_its_images_are_one_persons(tmp_path: Path, images_first: bool) -> None:
-    registry, studies = FakeRegistry(), FakeStudies()
+def test_p02_a_manifest_and_its_images_are_one_persons(
+    tmp_path: Path, memory_store: Store, registry: Registry, images_first: bool
+) -> None:
     images, manifest = write_images_and_manifest(tmp_path)
 
     for path in (images, manifest) if images_first else (manifest, images):
-        ingest_dicom(registry, build_directory(), [path], "pacs-a", lambda *_: None, studies=studies)
+        ingest_dicom(registry, registry.directory, [path], "pacs-a", lambda *_: None)
 
-    local, national = RecordKey("2.999.1.1", "A1001"), RecordKey(ins_domain_key(INS_TEST_OID), INS)
-    first, second = registry.instructions
-    assert isinstance(first, IdentityStated)
-    assert isinstance(second, IdentityStated)
-    assert (first.elsewhere, second.elsewhere) == ((), (local if images_first else national,))
-    assert {study.record: study.is_manifest for study in studies.kept} == {local: False, national: True}
-    assert {study.accession for study in studies.kept if not study.is_manifest} == {"ORD1"}
-
-
-def test_p02_another_sites_study_is_not_linked_by_its_uid(tmp_path: Path) -> None:
-    registry, studies = FakeRegistry(), FakeStudies()
-    images, manifest = write_images_and_manifest(tmp_path)
-
-    ingest_dicom(registry, build_directory(), [images], "pacs-a", lambda *_: None, studies=studies)
-    ingest_dicom(registry, build_directory(), [manifest], "pacs-b", lambda *_: None, studies=studies)
-
-    assert [one.elsewhere for one in registry.instructions if isinstance(one, IdentityStated)] == [(), ()]
-
-
-def test_p02_the_registry_takes_the_manifest_for_the_same_person_and_answers_no_ins(
-    tmp_path: Path, memory_store: Store
-) -> None:
-    directory, studies = build_directory(), FakeStudies()
-    registry = Registry(
-        memory_store, directory, MatchModel.default(), lambda: datetime(2026, 3, 3, tzinfo=UTC)
-    )
-    images, manifest = write_images_and_manifest(tmp_path)
-
-    summary = ingest_dicom(
-        registry, directory, [images, manifest], "pacs-a", lambda *_: None, studies=studies
-    )
-
-    assert summary.applied == 2
-    local, national = RecordKey("2.999.1.1", "A1001"), RecordKey(ins_domain_key(INS_TEST_OID), INS)
+    local, national = euids(memory_store, LOCAL, NATIONAL)
     with memory_store.read() as uow:
-        (manifest_record,) = uow.records.epochs(national.domain, national.value)
-        euid = uow.memberships.euid_of(manifest_record.id)
-    assert euid == registry.euid_of(local)
+        kept = uow.studies.of([LOCAL, NATIONAL])
+    assert local == national
+    assert {study.record: study.is_manifest for study in kept} == {LOCAL: False, NATIONAL: True}
+    assert {study.accession for study in kept if not study.is_manifest} == {"ORD1"}
+    assert {study.message_id for study in kept} == {1, 2}
+
+
+def test_p02_another_sites_study_is_not_linked_by_its_uid(
+    tmp_path: Path, memory_store: Store, registry: Registry
+) -> None:
+    images, manifest = write_images_and_manifest(tmp_path)
+
+    ingest_dicom(registry, registry.directory, [images], "pacs-a", lambda *_: None)
+    ingest_dicom(registry, registry.directory, [manifest], "pacs-b", lambda *_: None)
+
+    with memory_store.read() as uow:
+        assert [fact.kind for fact in uow.facts.page()] == []
+
+
+def test_p02_a_manifest_that_is_replayed_is_linked_too(
+    tmp_path: Path, memory_store: Store, registry: Registry
+) -> None:
+    images, manifest = write_images_and_manifest(tmp_path)
+    ingest_dicom(registry, registry.directory, [images], "pacs-a", lambda *_: None)
+    closed = Registry(memory_store, build_directory(accept_test_ins=False), registry.model, now)
+    summary = ingest_dicom(closed, closed.directory, [manifest], "pacs-a", lambda *_: None)
+
+    replay(registry, 2, actor="user:anne")
+
+    local, national = euids(memory_store, LOCAL, NATIONAL)
+    assert (summary.applied, local) == (0, national)
+
+
+def test_p02_the_registry_answers_no_ins_of_a_manifest(tmp_path: Path, registry: Registry) -> None:
+    ingest_dicom(registry, registry.directory, write_images_and_manifest(tmp_path), "pacs-a", lambda *_: None)
+
     with pytest.raises(UnknownIdentifier):
-        registry.euid_of(national)
+        registry.euid_of(NATIONAL)
     visible = frozenset({"2.999.1.1", "2.999.1.2"})
-    assert registry.cross_reference(local, targets=None, visible=visible, actor="user:anne") == ()
+    assert registry.cross_reference(LOCAL, targets=None, visible=visible, actor="user:anne") == ()
+
+
+def test_studies_are_erased_with_the_identifier_they_were_found_under(
+    tmp_path: Path, memory_store: Store, registry: Registry
+) -> None:
+    ingest_dicom(registry, registry.directory, write_images_and_manifest(tmp_path), "pacs-a", lambda *_: None)
+
+    registry.erase(LOCAL, reviewer="dpo", reason="asked by the person")
+
+    with memory_store.read() as uow:
+        assert [study.record for study in uow.studies.of([LOCAL, NATIONAL])] == [NATIONAL]

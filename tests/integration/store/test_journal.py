@@ -6,8 +6,16 @@ import pytest
 
 from mpi.errors import StoreError
 from mpi.index.events import MessageState
-from mpi.index.ports import Store, StoredMessage
-from tests.integration.store.examples import EVERY_TEXT, NOON, add_message, envelope, later
+from mpi.index.ports import Arrival, Store, StoredMessage
+from tests.integration.store.examples import (
+    EVERY_TEXT,
+    NOON,
+    add_message,
+    add_record,
+    envelope,
+    later,
+    statement,
+)
 
 
 def test_a_message_comes_back_byte_for_byte(store: Store) -> None:
@@ -171,3 +179,69 @@ def test_a_source_nobody_configured_may_claim_any_name(store: Store) -> None:
         found = uow.inbox.page(source=claimed)
 
     assert [claimed.startswith(message.envelope.source) for message in found] == [True]
+
+
+def test_each_source_was_last_heard_of_when_its_last_message_came(store: Store) -> None:
+    with store.write() as uow:
+        for minutes, source, state in [
+            (0, "PACS", MessageState.APPLIED),
+            (3, "SIH", MessageState.QUARANTINED),
+            (1, "SIH", MessageState.DUPLICATE),
+        ]:
+            uow.inbox.add(envelope("", source=source), received_at=later(minutes), state=state)
+
+        assert uow.inbox.last_received() == {
+            "PACS": (NOON, MessageState.APPLIED),
+            "SIH": (later(1), MessageState.DUPLICATE),
+        }
+
+
+def test_quarantined_messages_are_counted_by_place_and_problem(store: Store) -> None:
+    with store.write() as uow:
+        for source, place, state in [
+            ("SIH", "PID-7", MessageState.QUARANTINED),
+            ("SIH", "PID-7", MessageState.QUARANTINED),
+            ("SIH", EVERY_TEXT, MessageState.QUARANTINED),
+            ("SIH", "MSH-9", MessageState.REFUSED),
+            ("PACS", "PID-7", MessageState.QUARANTINED),
+        ]:
+            uow.inbox.add(
+                envelope("", source=source), received_at=NOON, state=state, place=place, problem="odd"
+            )
+
+        assert uow.inbox.quarantined() == {
+            "SIH": {("PID-7", "odd"): 2, (EVERY_TEXT, "odd"): 1},
+            "PACS": {("PID-7", "odd"): 1},
+        }
+
+
+def test_the_last_messages_tell_what_was_tolerated_and_when_their_latest_event_was(store: Store) -> None:
+    with store.write() as uow:
+        add_message(uow)
+        record_id = add_record(uow, "A")
+        told = uow.inbox.add(
+            envelope("M2"), received_at=later(9), state=MessageState.APPLIED, warnings=("PID-5: odd",)
+        )
+        erased = add_message(uow)
+        for minutes, by in ((2, told), (5, told), (7, erased)):
+            last = uow.records.add_statement(
+                record_id, statement("A", minutes=minutes), message_id=by, recorded_at=NOON
+            )
+        uow.records.erase_statements([last])
+
+        assert uow.inbox.recent(2) == [
+            Arrival("SIH", NOON, (), None),
+            Arrival("SIH", later(9), ("PID-5: odd",), later(5)),
+        ]
+        assert len(uow.inbox.recent(9)) == 3
+
+
+def test_the_number_a_source_gave_a_message_comes_back(store: Store) -> None:
+    with store.write() as uow:
+        numbered = uow.inbox.add(
+            replace(envelope(), sequence=2_000_000_000), received_at=NOON, state=MessageState.APPLIED
+        )
+        found = uow.inbox.get(numbered)
+
+    assert found is not None
+    assert found.envelope.sequence == 2_000_000_000

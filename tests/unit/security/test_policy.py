@@ -17,7 +17,7 @@ from tests.federation import directory
 ALL = frozenset({"2.999.1.1", "2.999.1.2", "2.999.1.3"})
 MAY = {
     Role.PORTAL: "resolve cross_reference read_patient match read_interface",
-    Role.SITE: "resolve cross_reference read_interface",
+    Role.SITE: "resolve cross_reference feed read_interface",
     Role.REVIEWER: (
         "resolve cross_reference read_patient match read_reviews decide read_facts read_timeline read_interface"
     ),

@@ -7,7 +7,8 @@ from pydicom.dataset import Dataset
 from mpi.errors import InvalidIdentity, NotPermitted, UnknownAuthority, UnsupportedMessage
 from mpi.feeds.dicom.header import read_header
 from mpi.feeds.dicom.names import is_test_name
-from mpi.feeds.dicom.patient import UNDATED, identity_from_header, ins_domain_key
+from mpi.feeds.dicom.patient import UNDATED, identity_from_header
+from mpi.identity.domains import ins_domain_key
 from mpi.identity.ins import INS_NIR_OID, INS_TEST_OID
 from mpi.identity.model import (
     AssigningAuthority,
