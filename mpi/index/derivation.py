@@ -245,12 +245,12 @@ class Derivation:
         """Open what is newly asked, promote and close the rest, touch nothing else. Returns how many opened."""
         opened = 0
         for key, asked in sorted(wanted.items()):
+            question = self._with_priority(asked, nodes)
             task = existing.get(key)
             if task is None:
-                uow.reviews.open(self._with_priority(asked, nodes), at=at)
+                uow.reviews.open(question, at=at)
                 opened += 1
                 continue
-            question = self._with_priority(asked, nodes)
             if still_answered(task, question):
                 continue
             now = replace(

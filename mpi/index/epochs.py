@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from mpi.identity.model import Demographics, RecordKey, SourceRecord, Witness
 from mpi.index import golden
-from mpi.index.events import ABOUT_A_STATEMENT, Fact, FactKind
+from mpi.index.events import ABOUT_A_STATEMENT, CLOSING, Fact, FactKind
 from mpi.index.ports import StoredStatement
 
 ChangesPerson = Callable[[Demographics, Demographics], str | None]
@@ -138,8 +138,7 @@ def present(key: RecordKey, facts: Iterable[Fact]) -> RecordKey:
         key: of any epoch.
         facts: those that stand, or stood, about the epochs of the identifier.
     """
-    closing = (FactKind.RECYCLED, FactKind.ERASED)
-    closed = {fact.left for fact in facts if fact.kind in closing}
+    closed = {fact.left for fact in facts if fact.kind in CLOSING}
     named = key._replace(epoch=0)
     while named in closed:
         named = named._replace(epoch=named.epoch + 1)

@@ -244,8 +244,10 @@ NEGATIVE = frozenset({FactKind.DIFFERENT, FactKind.HOMONYMS})
 """They keep two records apart, whatever else is asserted."""
 RETIRING = frozenset({FactKind.MERGED, FactKind.RENAMED})
 """The right identifier is no longer in use."""
+CLOSING = frozenset({FactKind.RECYCLED, FactKind.ERASED})
+"""They end an epoch: the identifier no longer names that record."""
 ABOUT_A_STATEMENT = frozenset({FactKind.CONTINUED, FactKind.SET_ASIDE, FactKind.RECYCLED})
-OF_ONE_RECORD = frozenset({FactKind.DOUBTED, FactKind.RECYCLED, FactKind.ERASED})
+OF_ONE_RECORD = CLOSING | {FactKind.DOUBTED}
 """They say what a record is, whoever looks at it."""
 BY_SOURCES = frozenset(
     {FactKind.MERGED, FactKind.RENAMED, FactKind.SOURCE_LINKED, FactKind.SOURCE_UNLINKED, FactKind.MOVED}

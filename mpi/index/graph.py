@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mpi.identity.model import RecordKey, Urgency
-from mpi.index.events import NEGATIVE, POSITIVE, RETIRING, Fact, FactKind
+from mpi.index.events import CLOSING, NEGATIVE, POSITIVE, RETIRING, Fact, FactKind
 from mpi.matching.clusters import AMBIGUITY_MARGIN_BITS, MAX_SET_SIZE
 from mpi.matching.decision import Decision
 from mpi.matching.online import ScoredPair
@@ -386,8 +386,7 @@ def _joined_too_late(frozen: Node, other: Node) -> bool:
 
 def retired_keys(facts: Iterable[Fact]) -> set[RecordKey]:
     """Records whose identifier names them no longer: merged away, renamed, or of a former epoch."""
-    closing = (FactKind.RECYCLED, FactKind.ERASED)
-    return {fact.right for fact in facts if fact.kind in RETIRING or fact.kind in closing}
+    return {fact.right for fact in facts if fact.kind in RETIRING | CLOSING}
 
 
 def erased_keys(facts: Iterable[Fact]) -> set[RecordKey]:

@@ -150,7 +150,7 @@ class Intake:
         record = fold(before, epoch)
         if record == before:
             return Folded(record.id, frozenset(), {record.id: record})
-        keys = blocking_keys(record.traits) if record.first_event_time is not None else ()
+        keys = keys_of(record)
         uow.records.save_current(record, blocking_keys=keys)
         stated_alike = (record.first_event_time is None) == (before.first_event_time is None)
         if record.traits == before.traits and stated_alike:
@@ -358,6 +358,11 @@ def named_today(uow: UnitOfWork, key: RecordKey) -> RecordKey:
     if len(epochs) <= 1 and all(map(_is_stated, epochs)):
         return key._replace(epoch=0)
     return present(key, uow.facts.standing([record.key for record in epochs]))
+
+
+def keys_of(record: StoredRecord) -> tuple[int, ...]:
+    """The blocking keys a record holds: none while nobody stated it."""
+    return blocking_keys(record.traits) if record.first_event_time is not None else ()
 
 
 def fold(record: StoredRecord, epoch: Epoch) -> StoredRecord:

@@ -24,7 +24,7 @@ from mpi.errors import LinkConflict
 from mpi.identity.model import RecordKey
 from mpi.index.audit import AuditEvent
 from mpi.index.graph import Edge
-from mpi.index.intake import BLOCK_CAP, Intake
+from mpi.index.intake import BLOCK_CAP, Intake, keys_of
 from mpi.index.ports import Candidates, Clock, Edges, Records, Store, StoredRecord, StoredRelink, UnitOfWork
 from mpi.index.questions import wanted_tasks
 from mpi.index.registry import Registry
@@ -34,7 +34,6 @@ from mpi.index.verification import (
     RECORDS_PER_SNAPSHOT,
     Progress,
     folded_again,
-    keys_of,
     task_differences,
 )
 from mpi.matching.decision import Decision

@@ -28,7 +28,7 @@ from mpi.index.epochs import Epoch, read_epochs
 from mpi.index.euid import native_euid
 from mpi.index.events import ABOUT_A_STATEMENT, RETIRING, Fact, FactKind, MessageState
 from mpi.index.graph import Edge, Node
-from mpi.index.intake import BLOCK_CAP, Intake, fold
+from mpi.index.intake import BLOCK_CAP, Intake, fold, keys_of
 from mpi.index.models import active_model, model_of
 from mpi.index.ports import Membership, Store, StoredMessage, StoredRecord, UnitOfWork
 from mpi.index.questions import wanted_tasks
@@ -46,7 +46,6 @@ from mpi.index.review import (
     priority,
     still_answered,
 )
-from mpi.matching.blocking import blocking_keys
 from mpi.matching.online import ScoredPair
 
 RECORDS_PER_SNAPSHOT = 200
@@ -184,11 +183,6 @@ def folded_again(
             epoch, record_or_none = epochs.get(number, Epoch(number)), stored.get(number)
             key = RecordKey(*identifier, number)
             yield key, record_or_none, fold(record_or_none, epoch) if record_or_none is not None else None
-
-
-def keys_of(record: StoredRecord) -> tuple[int, ...]:
-    """The blocking keys a record holds: none while nobody stated it."""
-    return blocking_keys(record.traits) if record.first_event_time is not None else ()
 
 
 def task_differences(

@@ -111,7 +111,7 @@ MUTANTS = (
         "if False and not",
     ),
     Mutant("ambiguity is ignored", graph._Rules, "ambiguous_records", "return found", "return set()"),
-    Mutant("nobody retires", graph, "retired_keys", "fact.kind in RETIRING or fact.kind in closing", "False"),
+    Mutant("nobody retires", graph, "retired_keys", "fact.kind in RETIRING | CLOSING", "False"),
     Mutant(
         "a component stops short",
         derivation.Derivation,
