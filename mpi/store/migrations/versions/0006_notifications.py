@@ -1,0 +1,15 @@
+"""What notifications need."""
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Nothing yet."""
+
+
+def downgrade() -> None:
+    """What is kept cannot be read from anywhere else."""
+    raise RuntimeError("this revision cannot be undone: it would destroy what is kept")
