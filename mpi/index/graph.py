@@ -290,6 +290,8 @@ class _Rules:
             reason = hard_objection(left, right, self._by_id, self._apart)
             if reason is None and fact.is_by_source and pair[1] in self._unlinked.get(pair[0], ()):
                 reason = "source_unlinked"
+            if reason is None and fact.kind is FactKind.RENAMED and self._contradicts(*pair):
+                reason = "contradiction"
             if reason is None:
                 sets.union(left, right)
             else:

@@ -203,12 +203,12 @@ class Intake:
         about = uow.facts.ever((survivor, subsumed))
         retired = [f for f in about if f.stands and f.kind in RETIRING and f.right == subsumed]
         if merged.renamed and not retired:
-            back = self._renamed_back(about, survivor, subsumed, records)
+            back = self._renamed_back(uow, about, merged, survivor, subsumed)
             if back is not None:
                 uow.facts.withdraw(back.id, at=at, by=f"source:{merged.source}")
                 ids = [records[survivor].id, records[subsumed].id]
                 return replace(self._recompute(uow, ids, message_id=message_id, at=at), records=tuple(ids))
-            if self._is_fed(uow, records.get(survivor)):
+            if self._is_fed(uow, survivor, by=merged.source):
                 if not _is_stated(records.get(subsumed)):
                     return NO_EFFECT
                 raise LinkConflict("the new identifier belongs to another patient")
@@ -231,22 +231,32 @@ class Intake:
         return replace(self._recompute(uow, ids, message_id=message_id, at=at), records=tuple(ids))
 
     @staticmethod
-    def _is_fed(uow: UnitOfWork, record: StoredRecord | None) -> bool:
-        """Whether a patient identity source stated a record; a header of it may simply have come first."""
+    def _is_fed(uow: UnitOfWork, key: RecordKey, *, by: str) -> bool:
+        """
+        Whether a patient identity source stated a record itself.
+
+        What another source of the domain said of it is no reason to refuse: it may only have been quicker
+        to use the new identifier. Should the two be different people, they are kept apart, and a person is asked.
+        """
+        record = uow.records.by_key(key)
         if record is None or record.first_event_time is None:
             return False
-        first = uow.records.epochs(record.key.domain, record.key.value)[0]
-        return any(item.statement.witness is Witness.FEED for item in uow.records.statements(first.id))
+        first = uow.records.epochs(key.domain, key.value)[0]
+        return any(
+            item.statement.witness is Witness.FEED and item.statement.source == by
+            for item in uow.records.statements(first.id)
+        )
 
-    @staticmethod
     def _renamed_back(
+        self,
+        uow: UnitOfWork,
         about: Sequence[Fact],
+        merged: IdentifiersMerged,
         survivor: RecordKey,
         subsumed: RecordKey,
-        records: Mapping[RecordKey, StoredRecord],
     ) -> Fact | None:
-        """The change of identifier that this one takes back, when nothing was stated under the new one."""
-        if _is_stated(records.get(subsumed)):
+        """The change of identifier that this one takes back, when its source stated nothing under the new one."""
+        if self._is_fed(uow, subsumed, by=merged.source):
             return None
         pair = (subsumed, survivor)
         found = [f for f in about if f.stands and f.kind is FactKind.RENAMED and (f.left, f.right) == pair]

@@ -380,10 +380,10 @@ class Reading:
             return False
         if merged.renamed and gone not in into:
             back = [c for c in self.claims if (c.kind, c.left, c.right) == (Kind.RENAMED, gone, kept)]
-            if back and not self._is_stated(gone):  # it got its former identifier again
+            if back and not self._is_fed(gone, merged.source):  # it got its former identifier again
                 self.claims = [c for c in self.claims if c not in back]
                 return True
-            if self._is_stated(kept):
+            if self._is_fed(kept, merged.source):
                 return not self._is_stated(gone)  # its site says so already
             if kept in into:
                 return False
@@ -399,6 +399,10 @@ class Reading:
             self.claims.append(Claim(kind, kept, gone, f"source:{merged.source}", merged.event_time))
         self.heard_of |= {kept, gone}
         return True
+
+    def _is_fed(self, key: RecordKey, source: str) -> bool:
+        said = self.statements.get(key[:2], {}).values()
+        return self._is_stated(key) and any(one.source == source for one in said)
 
     def _is_stated(self, key: RecordKey) -> bool:
         return bool(self.epochs(key).get(key.epoch, Epoch()).accepted)
@@ -520,6 +524,9 @@ def partition(
                 if claim.left in people and claim.right in people:
                     left, right = set_of[claim.left], set_of[claim.right]
                     forbidden = kind is not Kind.SAME and frozenset((claim.left, claim.right)) in unlinked
+                    if kind is Kind.RENAMED:  # the new identifier turns out to be somebody else's
+                        one, other = people[claim.left], people[claim.right]
+                        forbidden |= weigh(one.traits, other.traits).contradicts
                     if left != right and not forbidden and not impossible(left, right):
                         join(left, right)
         asserted = dict(set_of)

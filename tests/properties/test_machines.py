@@ -1123,6 +1123,13 @@ def a_number_needs_its_status(machine: Machine) -> None:
     )
 
 
+def another_source_is_the_first_to_use_it(machine: Machine) -> None:
+    tell(machine, ("ris-a", "1", "louise", 0))
+    machine.state_in_two_domains(left="1", right="2", name="again", minute=0)
+    machine.merge(site="B", pair=["2", "1", "3"], minute=0, renamed=False)
+    machine.link(sites=["C", "B", "A"], left="1", right="1", linked=False, minute=0)
+
+
 STORIES = (
     two_numbers_contradict, a_suspicion_freezes_a_record, a_header_is_judged_last,
     an_identifier_goes_into_one, an_identifier_is_recycled, nobody_says_yes_and_no,
@@ -1131,7 +1138,7 @@ STORIES = (
     two_numbers_are_two_people, a_suspicion_stops_new_links, a_domain_is_stricter, twins_are_two,
     a_rename_needs_a_free_identifier, a_person_has_the_last_word_on_a_link, the_erased_do_not_come_back,
     a_deleted_name_is_gone, an_act_is_taken_back_whole, a_question_taken_back_is_open,
-    a_duplicate_is_dismissed, hidden_people_are_nobodys_answer,
+    a_duplicate_is_dismissed, another_source_is_the_first_to_use_it, hidden_people_are_nobodys_answer,
 )  # fmt: skip
 
 

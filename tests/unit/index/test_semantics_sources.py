@@ -247,6 +247,22 @@ class TestRename:
         assert isinstance(receipt.error, LinkConflict)
         assert not world.together(("A", "1"), ("A", "2"))
 
+    def test_another_source_may_be_the_first_to_use_the_new_identifier(self, world):
+        world.state("A", "1", LOUISE)
+        world.state("A", "9", LOUISE, source="pacs-a")
+
+        assert world.rename("A", "9", "1").state is MessageState.APPLIED
+        assert world.together(("A", "1"), ("A", "9"))
+        assert kinds(world) == []
+
+    def test_what_another_source_says_of_somebody_else_keeps_the_two_apart(self, world):
+        world.state("A", "1", LOUISE)
+        world.state("A", "9", HUGO, source="pacs-a")
+
+        assert world.rename("A", "9", "1").state is MessageState.APPLIED
+        assert not world.together(("A", "1"), ("A", "9"))
+        assert kinds(world) == [TaskKind.CONFLICT]
+
     def test_an_identifier_that_was_merged_away_is_not_free(self, world):
         world.state("A", "1", SOPHIE)
         world.merge("A", "1", "2")
