@@ -120,6 +120,8 @@ def read_epochs(
         epochs.setdefault(floor, Epoch(floor))
         if decision is not None and decision.kind is FactKind.RECYCLED:
             number = max(floor, decision.left.epoch + 1)
+            while any(number == gone for _, gone in erased):  # a tombstone is nobody else's
+                number += 1
             epochs.setdefault(number, Epoch(number, begins=time))
         else:
             number = max(n for n, one in epochs.items() if n == floor or (n > floor and one.begins <= time))

@@ -193,6 +193,8 @@ def judged(statements: dict[int, SourceRecord], claims: Iterable[Claim]) -> dict
         epochs.setdefault(low, Epoch())
         if decision is not None and decision.kind is Kind.RECYCLED:
             at = max(low, decision.left.epoch + 1)
+            while any(at == gone for _, gone in erased):
+                at += 1
             epochs.setdefault(at, Epoch(begins=item.event_time))
         else:
             at = max(

@@ -220,6 +220,16 @@ class TestTheNumberWasGivenToSomebodyElse:
         assert recycled.record("A", "1", epoch=1).demographics == HUGO
         assert recycled.record("A", "1").demographics == LOUISE
 
+    def test_nobody_is_given_the_place_of_an_erased_person(self, recycled):
+        chloe = person("FAURE", "CHLOE", "2011-08-09")
+        recycled.state("A", "1", chloe, minute=5, source="his-a")
+        recycled.registry.erase(A1, reviewer="dpo", reason="asked by the person")
+
+        recycled.decide(overlay(recycled).id, Verdict.RECYCLED)
+
+        assert recycled.record("A", "1", epoch=2).demographics == chloe
+        assert recycled.record("A", "1", epoch=1).first_event_time is None
+
     def test_the_image_headers_of_the_old_person_stay_hers(self, world):
         world.state("A", "1", LOUISE)
         see(world, header("CHANTEREAU", "LOUISE", "1984-02-29", "F"), minute=1)
