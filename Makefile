@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers run demo test test-all check format bench model variants sample clean
+.PHONY: help setup peers run demo test test-all check format conformance bench model variants sample clean
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,10 @@ check: $(READY) ## Format, lint and types
 format: $(READY) ## Rewrite the code in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+conformance: $(READY) ## Write docs/conformance.md, from the tests, and the tables of docs/dicom-conformance.md
+	$(BIN)/python -m tests.conformance.rendering
+	$(BIN)/python -m tests.conformance.dicom.statement
 
 bench: peers ## Measure; appends to docs/benchmarks/history.jsonl (an hour with a million records)
 	@$(BIN)/uv sync --frozen --inexact --all-extras --group bench --quiet

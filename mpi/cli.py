@@ -19,11 +19,14 @@ from rich.text import Text
 from mpi import logs
 from mpi.console import Config, Json, answer, err, out, progress, settings_of
 from mpi.errors import FeedError, MpiError, SettingsError
-from mpi.index.events import MessageState
+from mpi.inbox_commands import inbox_app
+from mpi.index.events import RECEIVED_AS, MessageState
 from mpi.index.registry import Registry
 from mpi.linkage_commands import evaluate, link, train
 from mpi.load_commands import load
 from mpi.model_commands import model_app
+from mpi.notify_commands import notify_app
+from mpi.report_commands import correction_app, indicators, report_app
 from mpi.review_commands import fact_app, person_app, queue_app
 from mpi.store import SqlStore
 from mpi.store_commands import relink, verify
@@ -37,16 +40,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback with local variables would print patients
 )
 key_app = typer.Typer(help="API keys.", no_args_is_help=True)
-inbox_app = typer.Typer(help="The journal of received messages.", no_args_is_help=True)
 audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
 app.add_typer(key_app, name="key")
 app.add_typer(model_app, name="model")
 app.add_typer(queue_app, name="queue")
 app.add_typer(fact_app, name="fact")
 app.add_typer(person_app, name="person")
+app.add_typer(report_app, name="report")
+app.add_typer(correction_app, name="correction")
 app.add_typer(inbox_app, name="inbox")
+app.add_typer(notify_app, name="notify")
 app.add_typer(audit_app, name="audit")
-for command in (load, link, train, evaluate, relink, verify):
+for command in (load, link, train, evaluate, relink, verify, indicators):
     app.command()(command)
 
 _SAID = {MessageState.APPLIED: "accepted"}
@@ -109,7 +114,7 @@ def serve(config: Config = None) -> None:
     logs.configure("INFO")
     settings = settings_of(config)
     for key in settings.not_served_yet():
-        err.print(f"mpi: {key} is set, and this version does not act on it yet", markup=False)
+        err.print(f"mpi: {key} is set, and nothing is done about it: see the manual", markup=False)
     serve_until_stopped(settings)
 
 
@@ -150,7 +155,7 @@ def ingest(
         "files": result.files,
         "messages": result.messages,
         "repeated": result.repeated,
-        **{_SAID.get(state, state.value): result.states.get(state, 0) for state in MessageState},
+        **{_SAID.get(state, state.value): result.states.get(state, 0) for state in RECEIVED_AS},
         "linked": result.linked,
         "sent_to_review": result.tasks,
         "with_warnings": result.warned,
@@ -280,82 +285,6 @@ def key_revoke(name: Annotated[str, typer.Argument(help="Its name.")], config: C
             err.print("mpi: no such key, or revoked already", markup=False)
             raise typer.Exit(1)
     out.print("revoked")
-
-
-# ------------------------------------------------------------------------------- journal
-
-
-@inbox_app.command("list")
-def inbox_list(
-    state: Annotated[MessageState | None, typer.Option(help="Only messages in this state.")] = None,
-    source: Annotated[str | None, typer.Option(help="Only messages of this source.")] = None,
-    after: Annotated[int, typer.Option(help="Start after this message.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """List received messages and what became of them."""
-    with _registry(config) as (_store, registry):
-        messages = registry.messages(state=state, source=source, after=after, limit=limit)
-    document = [
-        {
-            "id": m.id,
-            "source": m.envelope.source,
-            "event": m.envelope.event,
-            "state": m.state,
-            "place": m.place,
-            "problem": m.problem,
-            "warnings": list(m.warnings),
-            "received": m.received_at,
-        }
-        for m in messages
-    ]
-    counted = [{**row, "warnings": len(m.warnings)} for row, m in zip(document, messages, strict=True)]
-    answer(json, document, lambda: out.print(_table(counted) if counted else "no messages"))
-
-
-@inbox_app.command("counts")
-def inbox_counts(config: Config = None, json: Json = False) -> None:
-    """How many messages of each source are in each state."""
-    with _registry(config) as (_store, registry):
-        counts = registry.message_counts()
-    document = [
-        {"source": source, **{state.value: states.get(state, 0) for state in MessageState}}
-        for source, states in sorted(counts.items())
-    ]
-    answer(json, document, lambda: out.print(_table(document) if document else "no messages"))
-
-
-@inbox_app.command("show")
-def inbox_show(
-    message_id: Annotated[int, typer.Argument(help="The message.")], config: Config = None
-) -> None:
-    """Print one message as it was received. It holds a patient's data: mind where you print it."""
-    with _registry(config) as (_store, registry):
-        message = registry.message(message_id, actor="user:terminal")
-    out.print(
-        f"message {message.id}  {message.envelope.event}  {message.state}  {message.place}  {message.problem}",
-        markup=False,
-    )
-    for warning in message.warnings:
-        out.print(f"warning: {warning}", markup=False, highlight=False)
-    print(message.envelope.raw.decode("latin-1").replace("\r", "\n"))
-
-
-@inbox_app.command("replay")
-def inbox_replay(
-    message_id: Annotated[int, typer.Argument(help="A quarantined or refused message.")],
-    actor: Annotated[str, typer.Option("--by", help="Who replays; kept in the audit trail.")],
-    config: Config = None,
-) -> None:
-    """Process a quarantined or refused message again, for instance after the configuration was mended."""
-    from mpi.replay import replay
-
-    with _registry(config) as (_store, registry):
-        receipt = replay(registry, message_id, actor=f"user:{actor}")
-    out.print(f"message {receipt.message_id} is {receipt.state}")
-    if receipt.state is not MessageState.APPLIED:
-        raise typer.Exit(1)
 
 
 @audit_app.command("verify")

@@ -21,6 +21,7 @@ from mpi_synthetic import Event, EventKind, Federation, generate, render, write_
 from rich.console import Console
 from rich.progress import Progress
 
+from mpi.client import Client
 from mpi.feeds.hl7v2.handler import Hl7Handler
 from mpi.feeds.mllp import MllpClient
 from mpi.identity.model import RecordKey
@@ -57,8 +58,9 @@ TEXTS = {
         "question": "Question : qui est {id} du site {site} dans les autres sites ?",
         "mllp": "réponse PIX (ITI-9, HL7 v2 par MLLP)",
         "fhir": "réponse FHIR (ITI-83, $ihe-pix)",
+        "rest": "réponse REST (mpi.client)",
         "truth": "vérité du générateur",
-        "agree": "les deux réponses concordent avec la vérité",
+        "agree": "les trois réponses concordent avec la vérité",
         "disagree": "ATTENTION : les réponses diffèrent de la vérité",
         "nobody": "aucune autre identité",
         "serving": "L'index est en service. Ctrl-C pour arrêter.",
@@ -89,8 +91,9 @@ TEXTS = {
         "question": "Question: who is {id} of site {site} elsewhere?",
         "mllp": "PIX answer (ITI-9, HL7 v2 over MLLP)",
         "fhir": "FHIR answer (ITI-83, $ihe-pix)",
+        "rest": "REST answer (mpi.client)",
         "truth": "the generator's truth",
-        "agree": "both answers agree with the truth",
+        "agree": "all three answers agree with the truth",
         "disagree": "WARNING: the answers differ from the truth",
         "nobody": "no other identity",
         "serving": "The index is serving. Ctrl-C stops it.",
@@ -313,7 +316,7 @@ def _question(
     text: dict[str, str],
     out: Console,
 ) -> None:
-    """Ask about one person known to several sites, over MLLP and over FHIR."""
+    """Ask about one person known to several sites, over MLLP, FHIR and REST."""
     namespace_of = {a.universal_id: a.namespace for a in federation.authorities}
     person_of = {(r.site, r.local_id): r.person_id for r in federation.records}
     expected = defaultdict(set)
@@ -327,6 +330,7 @@ def _question(
     others = expected[person] - {asked}
     by_mllp = _ask_mllp(service, federation, asked)
     by_fhir = _ask_fhir(service, federation, asked, secret)
+    by_rest = _ask_rest(service, asked, secret)
 
     def show(label: str, names: Iterable[tuple[str, str]]) -> None:
         shown = "  ".join(f"{site} {value}" for site, value in sorted(names)) or text["nobody"]
@@ -338,8 +342,9 @@ def _question(
     )
     show(text["mllp"], by_mllp)
     show(text["fhir"], by_fhir)
+    show(text["rest"], by_rest)
     show(text["truth"], others)
-    agree = set(by_mllp) == set(by_fhir) == others
+    agree = set(by_mllp) == set(by_fhir) == set(by_rest) == others
     out.print(f"  {text['agree' if agree else 'disagree']}", style="green" if agree else "yellow")
 
 
@@ -371,6 +376,11 @@ def _ask_fhir(
         p["valueIdentifier"] for p in response.json().get("parameter", []) if p["name"] == "targetIdentifier"
     ]
     return [(namespace[item["system"]], item["value"]) for item in found]
+
+
+def _ask_rest(service: Service, asked: tuple[str, str], secret: str) -> list[tuple[str, str]]:
+    with Client(f"http://{service.settings.http.host}:{service.http_port}", secret) as index:
+        return [(found.domain, found.id) for found in index.identifiers(*asked).identifiers]
 
 
 def _serve(service: Service, secret: str, text: dict[str, str], out: Console) -> None:

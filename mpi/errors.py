@@ -7,16 +7,23 @@ MpiError
 │  ├─ UnsupportedMessage    well formed, but a type, event, version or processing id we do not take
 │  ├─ InvalidIdentity       a message whose identity cannot be used
 │  ├─ ControlIdReused       the sender gave one control id to two different messages
-│  └─ OutOfSequence         a message before it is missing, or it comes too late
+│  ├─ OutOfSequence         a message before it is missing, or it comes too late
+│  ├─ PoisonMessage         handling it failed unexpectedly, again and again
+│  └─ EarlierMessageWaits   an earlier message of the same patient could not be handled
 ├─ RegistryError
 │  ├─ UnknownAuthority      no such assigning authority, or an incomplete one
 │  ├─ UnknownIdentifier     the authority is known, the identifier is not
 │  ├─ UnknownReview         no such review task, or fact
 │  ├─ LinkConflict          the assertion contradicts another that stands
 │  └─ StaleReview           somebody decided, or the data changed, since the task was read
+├─ RequestError             a request over HTTP that its sender has to look at again
+│  ├─ KeyReused             the idempotency key belongs to another request
+│  ├─ AlreadyDone           a request with this key was carried out, and its answer is not at hand
+│  └─ PreconditionFailed    what was to be changed is no longer as the caller read it
 ├─ NotPermitted             the caller may not do or see this
 ├─ ModelError               the match model is missing, unfitted or inconsistent
 ├─ StoreError               the store did not take the write, or its outcome is unknown: never acknowledge
+│  └─ SourceStopped         the quarantine of a source is full: nothing more of it is taken
 └─ SettingsError            the configuration names something impossible
 
 A message names the place and the problem, never the value: errors end up in logs,
@@ -74,6 +81,14 @@ class OutOfSequence(FeedError):
         self.expected = expected
 
 
+class PoisonMessage(FeedError):
+    """A message whose handling failed unexpectedly, or ended the service, as often as it was tried."""
+
+
+class EarlierMessageWaits(FeedError):
+    """An earlier message of the same patient could not be handled; this one is kept and waits for it."""
+
+
 class RegistryError(MpiError):
     """A request the registry understood and cannot satisfy."""
 
@@ -124,6 +139,22 @@ class StaleReview(RegistryError):
     """Somebody decided, or the data changed, since the task was read."""
 
 
+class RequestError(MpiError):
+    """A request over HTTP that its sender has to look at again."""
+
+
+class KeyReused(RequestError):
+    """The idempotency key belongs to another request of this caller."""
+
+
+class AlreadyDone(RequestError):
+    """A request with this idempotency key was carried out, and its answer is not at hand."""
+
+
+class PreconditionFailed(RequestError):
+    """What was to be changed is no longer as the caller read it."""
+
+
 class NotPermitted(MpiError):
     """The caller may not do or see this."""
 
@@ -134,6 +165,10 @@ class ModelError(MpiError):
 
 class StoreError(MpiError):
     """The store did not take the write, or its outcome is unknown; nothing may be acknowledged."""
+
+
+class SourceStopped(StoreError):
+    """The quarantine of a source is full. Nothing more of it is kept, and nothing acknowledged."""
 
 
 class SettingsError(MpiError):

@@ -17,7 +17,7 @@ import typer
 from mpi.console import Config, Json, answer, progress, say, settings_of, show_table
 from mpi.feeds.table_quality import Quality, assess
 from mpi.feeds.tabular import RowReader, TableFile, field_of, open_table, parse_event_time
-from mpi.index.events import MessageState
+from mpi.index.events import RECEIVED_AS, MessageState
 from mpi.index.registry import Registry
 
 _SAID = {MessageState.APPLIED: "accepted"}
@@ -125,7 +125,7 @@ def _load(registry: Registry, reader: RowReader, on_row: Any) -> dict[str, Any]:
         on_row()
     return {
         "messages": sum(states.values()),
-        **{_SAID.get(state, state.value): states.get(state, 0) for state in MessageState},
+        **{_SAID.get(state, state.value): states.get(state, 0) for state in RECEIVED_AS},
         "linked": linked,
         "sent_to_review": tasks,
         "reasons": [

@@ -15,7 +15,7 @@ import structlog
 ALLOWED = frozenset(
     {
         "event", "level", "timestamp", "logger",
-        "message_id", "state", "source", "trigger", "error", "place", "bytes", "reason", "peer", "open",
+        "message_id", "state", "source", "consumer", "trigger", "error", "place", "bytes", "reason", "peer", "open",
         "http_port", "mllp_port", "status", "method", "route", "correlation_id", "seconds", "files", "sqlite_version",
     }
 )  # fmt: skip

@@ -55,7 +55,7 @@ _PROTECTED = "identité protégée / protected identity"
 
 
 @contextmanager
-def _opened(config: Path | None) -> Iterator[Session]:
+def opened(config: Path | None) -> Iterator[Session]:
     """The index as a terminal sees it: whole."""
     store, registry = open_registry(settings_of(config))
     try:
@@ -65,7 +65,7 @@ def _opened(config: Path | None) -> Iterator[Session]:
         store.close()
 
 
-def _key(session: Session, domain: str, value: str) -> RecordKey:
+def key_of(session: Session, domain: str, value: str) -> RecordKey:
     """The record an identifier names today. Exit status 2 when its domain is not configured."""
     try:
         return session.record_key(domain, value)
@@ -111,14 +111,24 @@ def queue_list(
     instant = _instant(as_of, "--as-of")
     if order == "priority" and instant is not None:
         raise refuse("--order: by priority, the queue is read as it is now: without --as-of")
-    with _opened(config) as session:
+    with opened(config) as session:
         if order == "priority":
             last = _task(session, after) if after else None
             tasks = session.registry.urgent_tasks(states=states, kind=kind, after=last, limit=limit)
         else:
             tasks = session.registry.tasks(states=states, kind=kind, after=after, limit=limit, as_of=instant)
+        late = session.registry.reporting.corrections(is_open=True, overdue=True, limit=1)
     document = [_task_row(task) for task in tasks]
-    answer(json, document, lambda: show_table(document) if document else say("nothing to review"))
+
+    def show() -> None:
+        if document:
+            show_table(document)
+        else:
+            say("nothing to review")
+        if late:
+            say("some sites are late with what they were asked: mpi correction list --which overdue")
+
+    answer(json, document, show)
 
 
 def _task(session: Session, task_id: int) -> Task:
@@ -145,7 +155,7 @@ def _task_row(task: Task) -> dict[str, Any]:
 @queue_app.command("show")
 def queue_show(task_id: TaskId, lang: Language = "fr", config: Config = None, json: Json = False) -> None:
     """Show the two records of a task side by side, what speaks for and against, and what was answered before."""
-    with _opened(config) as session:
+    with opened(config) as session:
         view = session.registry.review(task_id, actor=_READER)
         with session.store.read() as uow:
             versions = uow.reviews.history((task_id,))
@@ -199,7 +209,7 @@ def _show_review(shown: ReviewOut, left: dict[str, Any], right: dict[str, Any], 
 @queue_app.command("claim")
 def queue_claim(task_id: TaskId, reviewer: Reviewer, config: Config = None, json: Json = False) -> None:
     """Take a task, so that nobody else works on it for half an hour."""
-    with _opened(config) as session:
+    with opened(config) as session:
         task = session.registry.claim(task_id, reviewer=reviewer)
     answer(json, _task_row(task), lambda: say(f"task {task.id} is claimed by {reviewer}"))
 
@@ -207,7 +217,7 @@ def queue_claim(task_id: TaskId, reviewer: Reviewer, config: Config = None, json
 @queue_app.command("release")
 def queue_release(task_id: TaskId, reviewer: Reviewer, config: Config = None, json: Json = False) -> None:
     """Give a task back."""
-    with _opened(config) as session:
+    with opened(config) as session:
         task = session.registry.release(task_id, reviewer=reviewer)
     answer(json, _task_row(task), lambda: say(f"task {task.id} is free"))
 
@@ -226,7 +236,7 @@ def queue_decide(
     json: Json = False,
 ) -> None:
     """Decide a task. The verdict is a fact: it outlives every re-scoring, and `queue undo` withdraws it."""
-    with _opened(config) as session:
+    with opened(config) as session:
         if version is None:
             version = session.registry.review(task_id, actor=f"user:{reviewer}").task.version
         task = session.registry.decide(task_id, verdict, reviewer=reviewer, version=version, reason=reason)
@@ -258,7 +268,7 @@ def queue_undo(
 @fact_app.command("list")
 def fact_list(after: After = 0, limit: Limit = 50, config: Config = None, json: Json = False) -> None:
     """List facts, proposed and withdrawn ones included."""
-    with _opened(config) as session:
+    with opened(config) as session:
         facts = [views.fact(session, fact) for fact in session.registry.facts(after=after, limit=limit)]
     document = [fact.model_dump(mode="json") for fact in facts]
     rows = [_fact_row(fact) for fact in facts]
@@ -268,7 +278,7 @@ def fact_list(after: After = 0, limit: Limit = 50, config: Config = None, json: 
 @fact_app.command("show")
 def fact_show(fact_id: FactId, config: Config = None, json: Json = False) -> None:
     """Show one fact: who said it, when, and whether it stands."""
-    with _opened(config) as session:
+    with opened(config) as session:
         with session.store.read() as uow:
             stored = uow.facts.get(fact_id)
         if stored is None:
@@ -316,8 +326,8 @@ def fact_relate(
     json: Json = False,
 ) -> None:
     """Say of two identifiers, whether or not anybody asked, that they are one person's, or two people's."""
-    with _opened(config) as session:
-        left, right = _key(session, left_domain, left_id), _key(session, right_domain, right_id)
+    with opened(config) as session:
+        left, right = key_of(session, left_domain, left_id), key_of(session, right_domain, right_id)
         facts = session.registry.relate(Verdict(verdict), left, right, reviewer=reviewer, reason=reason)
         _answer_act(session, facts, json)
 
@@ -332,8 +342,8 @@ def fact_doubt(
     json: Json = False,
 ) -> None:
     """Say that a record is wrong: no weight joins it to another until that is withdrawn."""
-    with _opened(config) as session:
-        key = _key(session, domain, value)
+    with opened(config) as session:
+        key = key_of(session, domain, value)
         _answer_act(session, session.registry.doubt(key, reviewer=reviewer, reason=reason), json)
 
 
@@ -348,7 +358,7 @@ def fact_set_aside(
     json: Json = False,
 ) -> None:
     """Take the effect of one statement back, as if its message had never been sent."""
-    with _opened(config) as session:
+    with opened(config) as session:
         facts = session.registry.set_aside(statement_id, reviewer=reviewer, reason=reason)
         _answer_act(session, facts, json)
 
@@ -356,7 +366,7 @@ def fact_set_aside(
 @fact_app.command("confirm")
 def fact_confirm(fact_id: FactId, reviewer: Reviewer, config: Config = None, json: Json = False) -> None:
     """Agree, as the second person, to what another one proposed."""
-    with _opened(config) as session:
+    with opened(config) as session:
         _answer_act(session, session.registry.confirm(fact_id, reviewer=reviewer), json)
 
 
@@ -371,7 +381,7 @@ def fact_withdraw(
 def _withdraw(
     fact_id: int, reviewer: str, knowing: list[int] | None, config: Path | None, json: bool
 ) -> None:
-    with _opened(config) as session:
+    with opened(config) as session:
         found = session.registry.withdraw(fact_id, actor=f"user:{reviewer}", knowing=knowing or ())
         fact = views.fact(session, found)
     waits = "; another person has to withdraw it too" if fact.waits_for else ""
@@ -400,8 +410,8 @@ def person_find(
 ) -> None:
     """Print the enterprise identifier behind an identifier, and the person's other identifiers."""
     instant = _instant(as_of, "--as-of")
-    with _opened(config) as session:
-        key = _key(session, domain, value)
+    with opened(config) as session:
+        key = key_of(session, domain, value)
         euid = session.registry.euid_of(key, as_of=instant)
         found = session.registry.cross_reference(
             key, targets=None, visible=session.visible, actor=_READER, as_of=instant
@@ -421,7 +431,7 @@ def person_find(
 def person_show(euid: Euid, as_of: AsOf = None, config: Config = None, json: Json = False) -> None:
     """Show a person across domains: members, and the golden record. It is a patient's data: mind where you print it."""
     instant = _instant(as_of, "--as-of")
-    with _opened(config) as session:
+    with opened(config) as session:
         shown = patients.shown(session, _record(session, euid, instant), instant)
 
     def show() -> None:
@@ -439,7 +449,7 @@ def person_show(euid: Euid, as_of: AsOf = None, config: Config = None, json: Jso
 
 
 def _member_row(member: dict[str, Any]) -> dict[str, Any]:
-    flags = [name for name in ("retired", "held", "doubted") if member[name]]
+    flags = [name for name in ("retired", "held", "doubted", "doubtful") if member.get(name)]
     return {
         "domain": member["domain"],
         "id": member["id"],
@@ -462,7 +472,7 @@ def _record(session: Session, euid: str, as_of: datetime | None) -> EnterpriseRe
 def person_history(euid: Euid, as_of: AsOf = None, config: Config = None, json: Json = False) -> None:
     """List every membership the person's records ever had, oldest first."""
     instant = _instant(as_of, "--as-of")
-    with _opened(config) as session:
+    with opened(config) as session:
         found = patients.history(session, _record(session, euid, instant), instant)
     document = found.model_dump(mode="json")
     rows = [
@@ -482,7 +492,7 @@ def person_history(euid: Euid, as_of: AsOf = None, config: Config = None, json: 
 def person_timeline(euid: Euid, as_of: AsOf = None, config: Config = None, json: Json = False) -> None:
     """List what happened to a person and why, oldest first: statements, decisions, links, questions. No traits."""
     instant = _instant(as_of, "--as-of")
-    with _opened(config) as session:
+    with opened(config) as session:
         found = session.registry.timeline(euid, visible=session.visible, actor=_READER)
         happenings = [
             views.happening(session, item) for item in found if instant is None or item.at <= instant
@@ -520,10 +530,10 @@ def person_split(
     """Take members out of an enterprise record, on their own or to another one."""
     if len(members) % 2:
         raise refuse("members: expected a domain and an identifier for each")
-    with _opened(config) as session:
+    with opened(config) as session:
         pairs = zip(members[::2], members[1::2], strict=True)
-        leaving = [_key(session, domain, value) for domain, value in pairs]
-        destination = _key(session, *to) if to is not None else None
+        leaving = [key_of(session, domain, value) for domain, value in pairs]
+        destination = key_of(session, *to) if to is not None else None
         here = {member.record.key for member in _record(session, euid, None).members}
         if not set(leaving) <= here:
             raise LinkConflict("one of these identifiers is not of this enterprise record")
@@ -546,8 +556,8 @@ def person_erase(
         typer.confirm(
             "What is known under this identifier is destroyed, for ever. Go on?", abort=True, err=True
         )
-    with _opened(config) as session:
-        key = _key(session, domain, value)
+    with opened(config) as session:
+        key = key_of(session, domain, value)
         euid = session.registry.erase(key, reviewer=reviewer, reason=reason)
     answer(json, {"euid": euid}, lambda: say(f"erased; {euid} is retired"))
 
@@ -564,8 +574,8 @@ def person_told(
     """Print what a consumer would have been answered about an identifier, and had been notified of by then."""
     instant = _instant(on, "--on")
     assert instant is not None
-    with _opened(config) as session:
-        key = _key(session, domain, value)
+    with opened(config) as session:
+        key = key_of(session, domain, value)
         told = patients.told_of(session, consumer, key, instant, actor=_READER)
 
     def show() -> None:

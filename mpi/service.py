@@ -1,5 +1,5 @@
 """
-The service: HTTP, MLLP, DICOM and the harvests over one registry, started and stopped together.
+The service: HTTP, MLLP, DICOM, the harvests and the notifications over one registry, started and stopped together.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import httpx2
 import uvicorn
 
 from mpi.api.app import create_app
+from mpi.delivery import relay_of
 from mpi.errors import SettingsError
 from mpi.feeds import mllp
 from mpi.feeds.dicom.archive import Archive
@@ -24,9 +25,11 @@ from mpi.feeds.dicom.harvest import Harvester, Site, StoreProgress
 from mpi.feeds.dicom.listener import DicomListener, DicomListening
 from mpi.feeds.dicom.qido import QidoArchive
 from mpi.feeds.hl7v2.handler import Hl7Handler
-from mpi.feeds.tls import server_context
+from mpi.feeds.hl7v2.query_answer import QueryPolicy
+from mpi.feeds.tls import client_context, server_context
 from mpi.index.registry import Registry
-from mpi.settings import DicomSettings, MllpSettings, Settings, SourceSettings
+from mpi.replay import KeptMessages
+from mpi.settings import ClientTlsSettings, DicomSettings, MllpSettings, Settings, SourceSettings
 from mpi.store import SqlStore
 from mpi.wiring import now, open_registry
 
@@ -64,8 +67,11 @@ class Service:
         self.registry: Registry
         self.store, self.registry = open_registry(settings)
         try:
-            self.hl7 = Hl7Handler(self.registry, self.registry.directory, now)
+            self.hl7 = Hl7Handler(self.registry, self.registry.directory, now, _query_policy(settings))
+            self.relay = relay_of(settings, self.store, self.registry.directory)
             self.dicom = _dicom_listener(settings.dicom, self.registry, dicom_tls)
+            # What waited for a message that was settled, when the process that settled it ended too early.
+            self.registry.release_parked(KeptMessages(self.registry))
             self._archives = contextlib.ExitStack()
             sites = _sites(settings, self._archives)
             self.harvester = Harvester(
@@ -156,6 +162,9 @@ class Service:
                 listener.stop(grace_seconds=self.settings.mllp.drain_timeout_seconds),
                 asyncio.to_thread(self._stop_dicom),
                 asyncio.to_thread(self.harvester.stop),
+                asyncio.to_thread(
+                    self.relay.stop, patience_seconds=self.settings.notify.drain_timeout_seconds
+                ),
             )
             http.should_exit = True
             await serving
@@ -176,6 +185,7 @@ class Service:
                 raise _cannot_listen(self.settings.dicom.host, self.settings.dicom.port, error) from None
             self.dicom_port = self.dicom.port
         self.harvester.start()
+        self.relay.start()
 
     def _stop_dicom(self) -> None:
         if self.dicom is not None and self.settings.dicom is not None:
@@ -184,6 +194,17 @@ class Service:
     def stop(self) -> None:
         """Ask `run` to end. Call it from the event loop's own thread."""
         self._stop.set()
+
+
+def _query_policy(settings: Settings) -> QueryPolicy:
+    """What the settings say of queries over MLLP."""
+    queries = settings.queries
+    return QueryPolicy(
+        follow_retired=queries.retired_identifiers == "follow",
+        max_found=queries.max_found,
+        continuation_seconds=queries.continuation_seconds,
+        max_continuations=queries.max_continuations,
+    )
 
 
 def _tls(name: str, listener: MllpSettings | DicomSettings) -> ssl.SSLContext | None:
@@ -252,9 +273,22 @@ def _sites(settings: Settings, clients: contextlib.ExitStack) -> list[Site]:
 def _archive(source: SourceSettings, calling: str, clients: contextlib.ExitStack) -> Archive:
     find = source.find
     if find is not None:
-        return FindArchive(FindNode(find.host, find.port, find.aet, calling=calling, charset=find.charset))
-    client = httpx2.Client(timeout=_ARCHIVE_TIMEOUT_SECONDS, follow_redirects=False)
+        tls = _trusting(find.tls) if find.tls is not None else None
+        node = FindNode(find.host, find.port, find.aet, calling=calling, charset=find.charset, tls=tls)
+        return FindArchive(node)
+    verify = _trusting(source.qido_tls) if source.qido_tls is not None else True
+    client = httpx2.Client(timeout=_ARCHIVE_TIMEOUT_SECONDS, follow_redirects=False, verify=verify)
     return QidoArchive(source.qido, clients.enter_context(client))
+
+
+def _trusting(tls: ClientTlsSettings) -> ssl.SSLContext:
+    """
+    Whom an archive has to be, and what it is shown.
+
+    Raises:
+        SettingsError: a file cannot be used.
+    """
+    return client_context(tls.ca, tls.certificate, tls.key, check_hostname=tls.check_hostname)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -13,12 +13,14 @@ from datetime import date
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -92,11 +94,28 @@ def _web_address(text: str) -> str:
     return text
 
 
+def _webhook(text: str) -> str:
+    """An https address, or one of this machine, or nothing."""
+    parts = urlsplit(_web_address(text))
+    if parts.username is not None or (parts.scheme == "http" and not is_loopback(parts.hostname or "")):
+        raise PydanticCustomError("webhook", "must be an https address; http to this machine only")
+    return text
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, as far as its name tells."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 Transmissible = Annotated[str, AfterValidator(_transmissible)]
 Oid = Annotated[str, AfterValidator(_oid)]
 Address = Annotated[str, AfterValidator(_address)]
 AeTitle = Annotated[str, AfterValidator(_ae_title)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+WebhookAddress = Annotated[str, AfterValidator(_webhook)]
 
 
 class _Section(BaseModel):
@@ -116,15 +135,15 @@ class ListenSettings(_Section):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it, as far as the address tells."""
-        try:
-            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
 
 class HttpSettings(ListenSettings):
     port: int = Field(
         8080, ge=0, le=65535, description="TCP port of REST, FHIR and health; 0 takes a free one"
+    )
+    idempotency_hours: float = Field(
+        24.0, gt=0, le=720, description="How long the answer to a write with an Idempotency-Key is kept"
     )
 
 
@@ -138,6 +157,15 @@ class TlsSettings(_Section):
     )
     require_client_certificate: bool = Field(
         True, description="Refuse a sender that shows no trusted certificate (ITI-19)"
+    )
+
+
+class ClientTlsSettings(_Section):
+    ca: Path = Field(description="Certificates trusted to be, or to issue, those of the addressee (PEM)")
+    certificate: Path | None = Field(None, description="Certificate shown to it, in PEM")
+    key: Path | None = Field(None, description="Its private key, in PEM, without a pass phrase")
+    check_hostname: bool = Field(
+        False, description="The addressee's certificate must name its host (ITI-19 asks for none)"
     )
 
 
@@ -203,6 +231,7 @@ class FindSettings(_Section):
         "ISO_IR 192",
         description="Character set of our questions (0008,0005); ISO_IR 100 for a site without UTF-8",
     )
+    tls: ClientTlsSettings | None = Field(None, description="TLS to it; plain DICOM without")
 
 
 class HarvestSettings(_Section):
@@ -212,6 +241,9 @@ class HarvestSettings(_Section):
     )
     every_seconds: float = Field(900.0, gt=0, description="From the end of one harvest to the next")
     requests_per_second: float = Field(2.0, gt=0, description="Never more requests than this")
+    allow_plain: bool = Field(
+        False, description="Ask without TLS at an address that is not loopback; on a closed network only"
+    )
 
 
 class AuthoritySettings(_Section):
@@ -240,6 +272,9 @@ class SourceSettings(_Section):
     aet: str = Field("", description="DICOM application entity title, for PACS and modalities")
     qido: WebAddress = Field(
         "", description="DICOMweb address of its archive, harvested when `harvest` is set"
+    )
+    qido_tls: ClientTlsSettings | None = Field(
+        None, description="Whom to trust there, and what to show; what the machine trusts without"
     )
     find: FindSettings | None = Field(
         None, description="C-FIND provider of its archive, harvested when `harvest` is set"
@@ -270,6 +305,23 @@ class SourceSettings(_Section):
     silent_after_seconds: float = Field(
         0.0, ge=0, description="Without a message for this long it is reported silent; 0 for never"
     )
+    flood_factor: float = Field(
+        10.0,
+        ge=0,
+        description="An hour with more messages than so many of its usual ones is reported a flood; 0 for never",
+    )
+    corrections: Address = Field(
+        "", description="host:port that requests to correct its own records go to (HL7 v2)"
+    )
+    corrections_as: list[Literal["A31", "A40", "A47", "A24", "A37", "T02"]] = Field(
+        [],
+        description="As what it takes them: suggested messages by event, T02 for a sheet in words (MDM); on paper "
+        "otherwise",
+    )
+    corrections_tls: ClientTlsSettings | None = Field(None, description="TLS to it; plain MLLP without")
+    corrections_allow_plain: bool = Field(
+        False, description="Send them without TLS to an address that is not loopback"
+    )
 
 
 class ConsumerSettings(_Section):
@@ -277,14 +329,65 @@ class ConsumerSettings(_Section):
     application: str = Field(description="MSH-3 of its queries")
     facility: str = Field(description="MSH-4 of its queries")
     domains: list[str] = Field(description="Namespaces it may see and is told about")
-    mllp: Address = Field(
-        "", description="host:port its notifications go to; kept, not yet sent, by this version"
+    mllp: Address = Field("", description="host:port its notifications go to (ITI-10)")
+    webhook: WebhookAddress = Field(
+        "", description="https address its notifications are posted to, signed with `webhook_secret`"
     )
-    webhook: str = Field(
-        "", description="https address its notifications go to; not yet used by this version"
+    webhook_secret: SecretStr | None = Field(
+        None, min_length=16, description="Shared with the consumer: signs what is posted (HMAC-SHA-256)"
+    )
+    tls: ClientTlsSettings | None = Field(None, description="TLS to its addresses; plain MLLP without")
+    allow_plain: bool = Field(
+        False,
+        description="Send ITI-10 without TLS to an address that is not loopback; on a closed network only",
     )
     certificate: str = Field(
         "", description="Common name or SHA-256 fingerprint of the only certificate that may query as it"
+    )
+
+
+class SharingSettings(_Section):
+    domains: list[str] = Field(
+        min_length=2, description="Namespaces whose sites agreed to know each other's identifiers"
+    )
+
+
+class QuerySettings(_Section):
+    retired_identifiers: Literal["follow", "unknown"] = Field(
+        "follow", description="An identifier that was merged away answers for what it became, or is unknown"
+    )
+    max_found: int = Field(
+        50, ge=1, le=1000, description="When more people would be found over MLLP, none is named"
+    )
+    continuation_seconds: float = Field(
+        600.0, gt=0, description="How long after a query over MLLP its further pages can be asked for"
+    )
+    max_continuations: int = Field(
+        100, ge=1, description="Queries with further pages remembered for one consumer; the oldest goes first"
+    )
+
+
+class NotifySettings(_Section):
+    facility: Transmissible = Field("FED", description="MSH-4 of what this index sends by itself")
+    poll_seconds: float = Field(0.5, gt=0, description="How often the outbox is looked at")
+    timeout_seconds: float = Field(
+        30.0, gt=0, description="How long an addressee has to accept a connection, and to answer"
+    )
+    first_retry_seconds: float = Field(1.0, gt=0, description="Before a notification is tried again")
+    max_retry_seconds: float = Field(
+        300.0, gt=0, description="The wait doubles with each failure, up to this"
+    )
+    max_attempts: int = Field(
+        500, ge=1, description="Given up after it was sent, and not confirmed, this often"
+    )
+    max_age_days: float = Field(
+        7.0, gt=0, description="Given up when it could not be delivered for this long"
+    )
+    drain_timeout_seconds: float = Field(
+        10.0, gt=0, description="How long what is being sent has to be answered when the service stops"
+    )
+    subscription_hosts: list[str] = Field(
+        [], description="Hosts (host or host:port) that FHIR subscriptions may name; all others are refused"
     )
 
 
@@ -310,6 +413,37 @@ class ReviewSettings(_Section):
     )
 
 
+class ReportSettings(_Section):
+    correction_days: int = Field(15, ge=1, description="Days a site is given to correct what it is asked")
+    urgent_correction_days: int = Field(
+        3,
+        ge=1,
+        description="The same where somebody's exams may be shown as another's: merges and links to undo, exams "
+        "filed under another patient, an INS of somebody else",
+    )
+
+
+class InboxSettings(_Section):
+    max_attempts: int = Field(
+        5,
+        ge=1,
+        description="How often a message whose handling fails unexpectedly is tried before it is isolated",
+    )
+    quarantine_messages: int = Field(
+        10_000, ge=1, description="Messages one source may have quarantined in 24 hours before it is stopped"
+    )
+    quarantine_bytes: int = Field(
+        268_435_456,
+        ge=1,
+        description="Bytes one source may have quarantined in 24 hours before it is stopped",
+    )
+    in_flight: Path | None = Field(
+        None,
+        description="Folder, on a disk of this machine, where it is noted what is in work; beside the file of"
+        " an SQLite store, else var/in-flight",
+    )
+
+
 class Settings(BaseSettings):
     """Everything the service is told from outside."""
 
@@ -325,8 +459,13 @@ class Settings(BaseSettings):
     domains: list[DomainSettings] = Field([], description="The federation's identifier domains")
     sources: list[SourceSettings] = Field([], description="Patient identity sources")
     consumers: list[ConsumerSettings] = Field([], description="Who queries over MLLP and is notified")
+    sharing: list[SharingSettings] = Field([], description="Agreements between sites")
+    queries: QuerySettings = QuerySettings()
+    notify: NotifySettings = NotifySettings()
+    inbox: InboxSettings = InboxSettings()
     link: LinkSettings = LinkSettings()
     review: ReviewSettings = ReviewSettings()
+    reports: ReportSettings = ReportSettings()
     accept_test_ins: bool = Field(
         False,
         description="Take the test and demonstration INS OIDs and refuse the real ones; for test platforms",
@@ -384,11 +523,13 @@ class Settings(BaseSettings):
             for key in ("qido", "find")
             if getattr(s, key) and not s.harvest  # nothing says since when: nothing is asked
         ]
+        keys += [
+            f"sources.{s.name}.corrections" for s in self.sources if s.corrections and not s.corrections_as
+        ]
         return keys + [
-            f"consumers.{c.name}.{key}"
+            f"consumers.{c.name}.webhook"
             for c in self.consumers
-            for key in ("mllp", "webhook")
-            if getattr(c, key)
+            if c.webhook and c.webhook_secret is None  # nothing is posted that the consumer could not verify
         ]
 
     def certificates(self) -> dict[str, Path]:
@@ -431,6 +572,9 @@ class Settings(BaseSettings):
                     quirks=frozenset(s.quirks),
                     sequence_numbers=s.sequence_numbers,
                     silent_after_seconds=s.silent_after_seconds,
+                    flood_factor=s.flood_factor,
+                    corrections=s.corrections,
+                    corrections_as=frozenset(s.corrections_as),
                 )
                 for s in self.sources
             ],
@@ -442,10 +586,15 @@ class Settings(BaseSettings):
                     domains=frozenset(keys(c.domains, f"consumers.{c.name}.domains")),
                     mllp=c.mllp,
                     certificate=c.certificate,
+                    webhook=c.webhook if c.webhook_secret is not None else "",
                 )
                 for c in self.consumers
             ],
             accept_test_ins=self.accept_test_ins,
+            sharing=[
+                frozenset(keys(agreed.domains, f"sharing.{place}.domains"))
+                for place, agreed in enumerate(self.sharing)
+            ],
             priorities={
                 domain.key: configured.priority
                 for domain, configured in zip(domains, self.domains, strict=True)
@@ -458,6 +607,16 @@ def _check_archive(source: SourceSettings) -> None:
         raise SettingsError(f"sources.{source.name}: qido or find, not both: one archive for each source")
     if source.harvest and not (source.qido or source.find):
         raise SettingsError(f"sources.{source.name}.harvest: needs qido or find")
+    if source.harvest is None or source.harvest.allow_plain:
+        return
+    parts = urlsplit(source.qido)
+    host = source.find.host if source.find else parts.hostname or ""
+    is_plain = source.find.tls is None if source.find else parts.scheme == "http"
+    if is_plain and not is_loopback(host):
+        raise SettingsError(
+            f"sources.{source.name}.{'find' if source.find else 'qido'}: not loopback, and without TLS identities "
+            f"would travel in clear; sources.{source.name}.harvest.allow_plain = true accepts that"
+        )
 
 
 def load(path: Path | None = None, **overrides: Any) -> Settings:

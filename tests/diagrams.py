@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mpi.identity import rniv
-from mpi.index import review
+from mpi.index import corrections, reports, review
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "identity-semantics.md"
 DIAGRAMS: Mapping[str, Callable[[], str]] = {
+    "correction-life-cycle": corrections.life_cycle_diagram,
+    "report-life-cycle": reports.life_cycle_diagram,
     "review-life-cycle": review.life_cycle_diagram,
     "rniv-states": rniv.state_diagram,
 }

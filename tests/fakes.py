@@ -1,33 +1,52 @@
 """Fakes that pass the same contract tests as the real thing."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from mpi.errors import StoreError
+from mpi.identity.ins import IdentityAttribute, IdentityStatus
 from mpi.identity.model import Demographics, RecordKey, SourceRecord
 from mpi.identity.traits import Traits
 from mpi.index.audit import GENESIS, AuditEvent, ChainedEvent, chain_hash
-from mpi.index.events import Envelope, Fact, MessageState, Study
+from mpi.index.corrections import Correction, CorrectionKind
+from mpi.index.events import CLOSING, RETIRING, STOPPED, Envelope, Fact, MessageState, Study
 from mpi.index.graph import Edge
 from mpi.index.ports import (
     Arrival,
+    Backlog,
     Candidates,
+    Channel,
+    Delivery,
+    Figures,
+    HarvestCondition,
     HarvestCursor,
+    Identifier,
+    JournalLine,
+    KeptAnswer,
     Membership,
     OutboxRow,
+    Queue,
+    Range,
+    Sketch,
     StoredKey,
     StoredMessage,
     StoredModel,
     StoredRecord,
     StoredRelink,
     StoredStatement,
+    Subscription,
+    SubscriptionStatus,
 )
-from mpi.index.review import Task, TaskKey, TaskState, WantedTask
+from mpi.index.reports import Followed, Report, ReportState
+from mpi.index.review import LIVE_STATES, Task, TaskKey, TaskState, WantedTask
+from mpi.index.sketches import is_findable, keys_of, sketches_of
 
 Undo = Callable[[], object]
 
@@ -54,6 +73,10 @@ class MemoryStore:
         self.keys_of: dict[int, frozenset[int]] = {}
         self.holders: dict[int, set[int]] = {}
         self.past_holders: dict[int, set[int]] = {}
+        self.sketches: dict[
+            int, dict[tuple[str, int], tuple[str, bool]]
+        ] = {}  # given names; whether of the past
+        self.search_keys: dict[int, dict[int, bool]] = {}  # whether of the past
         self.edges: dict[tuple[int, int], Edge] = {}
         self.neighbours: dict[int, set[tuple[int, int]]] = {}
         self.facts: dict[int, Fact] = {}
@@ -65,13 +88,23 @@ class MemoryStore:
         self.task_ids: dict[TaskKey, int] = {}
         self.tasks_about: dict[int, list[int]] = {}
         self.audit: list[ChainedEvent] = []
-        self.outbox: list[OutboxRow] = []
+        self.outbox: dict[int, OutboxRow] = {}
+        self.paused: dict[str, datetime] = {}
+        self.subscriptions: dict[int, Subscription] = {}
+        self.told: dict[tuple[str, Identifier], frozenset[Identifier]] = {}
+        self._claims: dict[str, threading.Lock] = {}
         self.api_keys: dict[int, tuple[str, StoredKey]] = {}
+        self.kept_answers: dict[tuple[str, str], tuple[datetime, KeptAnswer]] = {}
         self.models: dict[str, StoredModel] = {}
         self.relinks: dict[int, StoredRelink] = {}
         self.studies: dict[tuple[str, str, RecordKey], Study] = {}
         self.cursors: dict[str, HarvestCursor] = {}
+        self.conditions: dict[str, HarvestCondition] = {}
         self.expected: dict[str, int | None] = {}
+        self.reports: dict[int, Report] = {}
+        self.corrections: dict[int, Correction] = {}
+        self.waiting: dict[tuple[int, str, str], None] = {}
+        self.attempts: dict[str, int] = {}
 
     @contextmanager
     def write(self) -> Iterator["MemoryUnitOfWork"]:
@@ -82,6 +115,11 @@ class MemoryStore:
     def read(self) -> Iterator["MemoryUnitOfWork"]:
         with self._unit_of_work(writes=False) as uow:
             yield uow
+
+    def trace(self, event: AuditEvent) -> None:
+        with self.write() as uow:
+            uow.audit.append(event)
+            uow.commit()
 
     @contextmanager
     def _unit_of_work(self, *, writes: bool) -> Iterator["MemoryUnitOfWork"]:
@@ -97,6 +135,16 @@ class MemoryStore:
                     uow.close()
         finally:
             self._in_this_thread.busy = False
+
+    @contextmanager
+    def claim(self, name: str) -> Iterator[bool]:
+        lock = self._claims.setdefault(name, threading.Lock())
+        taken = lock.acquire(blocking=False)
+        try:
+            yield taken
+        finally:
+            if taken:
+                lock.release()
 
 
 class MemoryUnitOfWork:
@@ -117,11 +165,19 @@ class MemoryUnitOfWork:
         self.audit = MemoryAuditTrail(self)
         self.outbox = MemoryOutbox(self)
         self.keys = MemoryKeys(self)
+        self.kept_answers = MemoryKeptAnswers(self)
         self.models = MemoryModels(self)
         self.relinks = MemoryRelinks(self)
         self.studies = MemoryStudies(self)
         self.harvests = MemoryHarvests(self)
         self.sequences = MemorySequences(self)
+        self.reports = MemoryReports(self)
+        self.corrections = MemoryCorrections(self)
+        self.indicators = MemoryIndicators(self)
+        self.searches = MemorySearches(self)
+        self.waiting = MemoryWaiting(self)
+        self.attempts = MemoryAttempts(self)
+        self.subscriptions = MemorySubscriptions(self)
 
     @property
     def data(self) -> MemoryStore:
@@ -195,6 +251,30 @@ class _Repository:
         self._uow = uow
 
 
+def _name(dedupe_key: str) -> str | None:
+    return sha256(dedupe_key.encode("utf-8", "surrogatepass")).hexdigest() if dedupe_key else None
+
+
+def _line(message: StoredMessage) -> JournalLine:
+    envelope = message.envelope
+    return JournalLine(
+        id=message.id,
+        protocol=envelope.protocol,
+        source=envelope.source,
+        name=_name(envelope.dedupe_key),
+        content_hash=envelope.content_hash,
+        state=message.state,
+        error=message.error,
+        sequence=envelope.sequence,
+        replay_of=message.replay_of,
+        repeats=message.repeats,
+        settled_at=message.settled_at,
+        settled_by=message.settled_by,
+        reply=message.reply,
+        is_blank=not envelope.raw,
+    )
+
+
 class MemoryInbox(_Repository):
     """`ports.Inbox`."""
 
@@ -210,6 +290,7 @@ class MemoryInbox(_Repository):
         warnings: Sequence[str] = (),
         reply: bytes = b"",
         replay_of: int | None = None,
+        repeats: int | None = None,
         original: bool = True,
     ) -> int:
         data = self._uow.writing()
@@ -228,6 +309,7 @@ class MemoryInbox(_Repository):
             reply=reply,
             warnings=tuple(warnings),
             replay_of=replay_of,
+            repeats=repeats,
         )
         self._uow.put(data.messages, message_id, message)
         return message_id
@@ -248,13 +330,65 @@ class MemoryInbox(_Repository):
     def get(self, message_id: int) -> StoredMessage | None:
         return self._uow.data.messages.get(message_id)
 
+    def settle(
+        self, message_id: int, state: MessageState, *, at: datetime, by: str, reason: str = ""
+    ) -> None:
+        self._change(message_id, state=state, settled_at=at, settled_by=by, settled_reason=reason)
+
+    def release(
+        self,
+        message_id: int,
+        state: MessageState,
+        *,
+        at: datetime,
+        by: str,
+        place: str = "",
+        problem: str = "",
+        error: str = "",
+        warnings: Sequence[str] = (),
+        reply: bytes = b"",
+    ) -> None:
+        self._change(
+            message_id,
+            state=state,
+            settled_at=at,
+            settled_by=by,
+            place=place,
+            problem=problem,
+            error=error,
+            warnings=tuple(warnings),
+            reply=reply,
+        )
+
+    def _change(self, message_id: int, **values: Any) -> None:
+        data = self._uow.writing()
+        if message_id not in data.messages:
+            raise LookupError("no such message")
+        self._uow.put(data.messages, message_id, replace(data.messages[message_id], **values))
+
+    def quarantined_since(self, source: str, since: datetime, *, most: int) -> tuple[int, int]:
+        latest = [
+            message
+            for message in reversed(self._uow.data.messages.values())
+            if message.envelope.source == source[:200] and message.state is MessageState.QUARANTINED
+        ][:most]
+        found = [len(message.envelope.raw) for message in latest if message.received_at >= since]
+        return len(found), sum(found)
+
     def page(
-        self, *, state: MessageState | None = None, source: str | None = None, after: int = 0, limit: int = 50
+        self,
+        *,
+        state: MessageState | None = None,
+        source: str | None = None,
+        problem: str | None = None,
+        after: int = 0,
+        limit: int = 50,
     ) -> list[StoredMessage]:
         return [
             message
             for message in self._uow.data.messages.values()
             if message.id > after
+            and (problem is None or message.problem == problem)
             and (state is None or message.state is state)
             and (source is None or message.envelope.source == source[:200])
         ][:limit]
@@ -268,13 +402,22 @@ class MemoryInbox(_Repository):
     def last_received(self) -> dict[str, tuple[datetime, MessageState]]:
         return {m.envelope.source: (m.received_at, m.state) for m in self._uow.data.messages.values()}
 
-    def quarantined(self) -> dict[str, dict[tuple[str, str], int]]:
-        found: dict[str, dict[tuple[str, str], int]] = {}
+    def stopped(self) -> dict[str, dict[tuple[MessageState, str, str], int]]:
+        found: dict[str, dict[tuple[MessageState, str, str], int]] = {}
         for message in self._uow.data.messages.values():
-            if message.state is MessageState.QUARANTINED:
-                problems = found.setdefault(message.envelope.source, {})
-                reason = message.place, message.problem
-                problems[reason] = problems.get(reason, 0) + 1
+            if message.state in STOPPED:
+                reasons = found.setdefault(message.envelope.source, {})
+                reason = message.state, message.place, message.problem
+                reasons[reason] = reasons.get(reason, 0) + 1
+        return found
+
+    def by_hour(self, since: datetime) -> dict[str, dict[datetime, dict[MessageState, int]]]:
+        found: dict[str, dict[datetime, dict[MessageState, int]]] = {}
+        for message in self._uow.data.messages.values():
+            hour = message.received_at.replace(minute=0, second=0, microsecond=0)
+            if hour + timedelta(hours=1) > since:
+                states = found.setdefault(message.envelope.source, {}).setdefault(hour, {})
+                states[message.state] = states.get(message.state, 0) + 1
         return found
 
     def recent(self, limit: int) -> list[Arrival]:
@@ -289,6 +432,38 @@ class MemoryInbox(_Repository):
             )
             for m in newest
         ]
+
+    def last_id(self) -> int:
+        return max(self._uow.data.messages, default=0)
+
+    def lines(self, *, after: int, limit: int) -> list[JournalLine]:
+        return [_line(message) for message in self.page(after=after, limit=limit)]
+
+    def lines_of(self, message_ids: Collection[int]) -> dict[int, JournalLine]:
+        messages = self._uow.data.messages
+        return {one: _line(messages[one]) for one in message_ids if one in messages}
+
+    def lines_in(self, state: MessageState) -> list[JournalLine]:
+        return [_line(message) for message in self._uow.data.messages.values() if message.state is state]
+
+    def original_line(self, line: JournalLine) -> JournalLine | None:
+        data = self._uow.data
+        named = {_name(name): message_id for name, message_id in data.originals.items()}
+        first = data.messages.get(named.get(line.name, 0))
+        return _line(first) if first else None
+
+    def effects(self, first: int, last: int) -> dict[int, tuple[int, int]]:
+        data = self._uow.data
+        statements = Counter(one.message_id for one in data.statements.values() if one is not None)
+        facts = Counter(fact.message_id for fact in data.facts.values())
+        found = {one: (statements[one], facts[one]) for one in range(first, last + 1)}
+        return {one: counts for one, counts in found.items() if any(counts)}
+
+    def without_message(self, *, limit: int) -> list[tuple[str, int, int]]:
+        data = self._uow.data
+        told = [("statement", n, one.message_id) for n, one in data.statements.items() if one is not None]
+        told += [("fact", n, one.message_id) for n, one in data.facts.items() if one.message_id is not None]
+        return [row for row in told if row[2] not in data.messages][: 2 * limit]
 
     def blank(self, message_ids: Collection[int]) -> None:
         data = self._uow.writing()
@@ -390,6 +565,14 @@ class MemoryRecords(_Repository):
             self._uow.include(data.past_holders.setdefault(key, set()), record.id)
         for key in wanted - held:
             self._uow.include(data.holders.setdefault(key, set()), record.id)
+        findable = is_findable(saved)
+        names = data.sketches.get(record.id, {}) if findable else {}
+        past = {name: (given, True) for name, (given, _) in names.items()}
+        present = {(one.name, one.birth): (one.given, False) for one in sketches_of(saved)}
+        self._uow.put(data.sketches, record.id, past | present)
+        keys = data.search_keys.get(record.id, {}) if findable else {}
+        held_now = dict.fromkeys(keys_of(saved), False)
+        self._uow.put(data.search_keys, record.id, dict.fromkeys(keys, True) | held_now)
 
     def blocking_keys(self, record_ids: Collection[int]) -> dict[int, frozenset[int]]:
         keys_of = self._uow.data.keys_of
@@ -405,6 +588,15 @@ class MemoryRecords(_Repository):
         oversized = sum(len(block) > block_cap for block in blocks)
         return Candidates(tuple(data.records[record_id] for record_id in sorted(ids)), oversized)
 
+    def sharing(self, keys: Collection[int], *, block_cap: int) -> dict[int, list[StoredRecord]]:
+        data = self._uow.data
+        blocks = {key: data.holders.get(key, ()) for key in set(keys)}
+        return {
+            key: [data.records[record_id] for record_id in sorted(block)]
+            for key, block in blocks.items()
+            if 0 < len(block) <= block_cap
+        }
+
     def erase(self, record_id: int) -> None:
         data = self._uow.writing()
         before = self.get(record_id)
@@ -417,6 +609,69 @@ class MemoryRecords(_Repository):
         data = self._uow.writing()
         for statement_id in data.statements.keys() & set(statement_ids):
             self._uow.put(data.statements, statement_id, None)
+
+
+class MemorySearches(_Repository):
+    """`ports.Searches`."""
+
+    def sketched(
+        self,
+        names: Sequence[Range],
+        births: Sequence[Range],
+        *,
+        by_birth: bool,
+        domains: Collection[str],
+        most: int,
+        past: bool = False,
+    ) -> list[tuple[int, Sketch]] | None:
+        found = [
+            (record_id, sketch)
+            for record_id, sketch in self.sketches(self._uow.data.sketches, domains=domains, past=past)
+            if _in_any(sketch.name, names) and _in_any(sketch.birth, births)
+        ]
+        return found if len(found) <= most else None
+
+    def keyed(
+        self, keys: Collection[int], *, domains: Collection[str], most: int, past: bool = False
+    ) -> list[int] | None:
+        found = [
+            record_id
+            for record_id, held in self._uow.data.search_keys.items()
+            if self._domain(record_id) in domains
+            and any(key in keys for key, was in held.items() if past or not was)
+        ]
+        return found if len(found) <= most else None
+
+    def numbered(self, prefixes: Collection[RecordKey], *, most: int) -> list[int] | None:
+        found = [
+            record.id
+            for record in self._uow.data.records.values()
+            if any(record.key.domain == p.domain and record.key.value.startswith(p.value) for p in prefixes)
+        ]
+        return found if len(found) <= most else None
+
+    def within(self, domains: Collection[str], *, most: int) -> list[int] | None:
+        found = [record.id for record in self._uow.data.records.values() if record.key.domain in domains]
+        return found if len(found) <= most else None
+
+    def sketches(
+        self, record_ids: Collection[int], *, domains: Collection[str], past: bool = False
+    ) -> list[tuple[int, Sketch]]:
+        return [
+            (record_id, Sketch(name, birth, given))
+            for record_id in sorted(set(record_ids))
+            if self._domain(record_id) in domains
+            for (name, birth), (given, was) in self._uow.data.sketches.get(record_id, {}).items()
+            if past or not was
+        ]
+
+    def _domain(self, record_id: int) -> str:
+        record = self._uow.data.records.get(record_id)
+        return record.key.domain if record is not None else ""
+
+
+def _in_any(value: Any, ranges: Sequence[Range]) -> bool:
+    return not ranges or any(one.first <= value <= one.last for one in ranges)
 
 
 class MemoryEdges(_Repository):
@@ -504,6 +759,10 @@ class MemoryMemberships(_Repository):
     def members(self, euid: str, *, as_of: datetime | None = None) -> list[int]:
         ever = self._uow.data.members.get(euid, ())
         return sorted(record_id for record_id in ever if self.euid_of(record_id, as_of=as_of) == euid)
+
+    def sets_of(self, record_ids: Collection[int], *, as_of: datetime | None = None) -> dict[str, list[int]]:
+        euids = {self.euid_of(record_id, as_of=as_of) for record_id in record_ids} - {None}
+        return {euid: self.members(euid, as_of=as_of) for euid in sorted(filter(None, euids))}
 
     def ever_members(self, euid: str) -> list[int]:
         return sorted(self._uow.data.members.get(euid, ()))
@@ -663,23 +922,184 @@ class MemoryAuditTrail(_Repository):
         chained = ChainedEvent(sequence, previous_hash, chain_hash(sequence, previous_hash, event), event)
         self._uow.push(data.audit, chained)
 
+    def append_all(self, events: Sequence[AuditEvent]) -> None:
+        for event in events:
+            self.append(event)
+
     def chain(self) -> Iterator[ChainedEvent]:
         yield from self._uow.data.audit
+
+    def get(self, sequence: int) -> ChainedEvent | None:
+        return next((item for item in self._uow.data.audit if item.sequence == sequence), None)
+
+    def newest(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[ChainedEvent]:
+        found = [
+            item
+            for item in reversed(self._uow.data.audit)
+            if (since is None or item.event.at >= since)
+            and (until is None or item.event.at < until)
+            and (before is None or item.sequence < before)
+        ]
+        return found[:limit]
 
 
 class MemoryOutbox(_Repository):
     """`ports.Outbox`."""
 
-    def add(self, *, consumer: str, kind: str, payload: Mapping[str, Any], created_at: datetime) -> None:
+    def add(
+        self,
+        *,
+        consumer: str,
+        kind: str,
+        payload: Mapping[str, Any],
+        created_at: datetime,
+        channel: Channel = Channel.MLLP,
+    ) -> int:
         data = self._uow.writing()
-        row = OutboxRow(len(data.outbox) + 1, consumer, kind, deepcopy(dict(payload)), created_at)
-        self._uow.push(data.outbox, row)
+        row_id = len(data.outbox) + 1
+        control_id = f"N{row_id:019d}"
+        row = OutboxRow(row_id, consumer, kind, deepcopy(dict(payload)), created_at, channel, control_id)
+        self._uow.put(data.outbox, row_id, row)
+        return row_id
 
-    def page(self, *, after: int = 0, limit: int = 50) -> list[OutboxRow]:
-        return self._uow.data.outbox[after : after + limit]
+    def get(self, row_id: int) -> OutboxRow | None:
+        return self._uow.data.outbox.get(row_id)
+
+    def page(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 50,
+        consumer: str | None = None,
+        state: Delivery | None = None,
+    ) -> list[OutboxRow]:
+        return [
+            row
+            for row in self._uow.data.outbox.values()
+            if row.id > after
+            and (consumer is None or row.consumer == consumer)
+            and (state is None or row.state is state)
+        ][:limit]
 
     def to(self, consumer: str, *, until: datetime) -> list[OutboxRow]:
-        return [row for row in self._uow.data.outbox if row.consumer == consumer and row.created_at <= until]
+        rows = self._uow.data.outbox.values()
+        return [row for row in rows if row.consumer == consumer and row.created_at <= until]
+
+    def _pending(self) -> dict[Queue, list[OutboxRow]]:
+        queues: dict[Queue, list[OutboxRow]] = {}
+        for row in self._uow.data.outbox.values():
+            if row.state is Delivery.PENDING:
+                queues.setdefault(row.queue, []).append(row)
+        return queues
+
+    def due(self, *, at: datetime) -> list[Queue]:
+        return [
+            queue
+            for queue, (first, *_) in self._pending().items()
+            if queue.consumer not in self._uow.data.paused
+            and (first.next_attempt_at is None or first.next_attempt_at <= at)
+        ]
+
+    def head(self, queue: Queue, *, limit: int = 50) -> list[OutboxRow]:
+        return self._pending().get(queue, [])[:limit]
+
+    def change(self, row: OutboxRow) -> None:
+        data = self._uow.writing()
+        before = data.outbox.get(row.id)
+        if before is None:
+            raise LookupError("no such row")
+        changed = replace(
+            before,
+            state=row.state,
+            attempts=row.attempts,
+            next_attempt_at=row.next_attempt_at,
+            delivered_at=row.delivered_at,
+            error=row.error,
+        )
+        self._uow.put(data.outbox, row.id, changed)
+
+    def last_told(self, audience: str, identifiers: Collection[Identifier]) -> list[frozenset[Identifier]]:
+        told = self._uow.data.told
+        return sorted({told[audience, one] for one in identifiers if (audience, one) in told}, key=min)
+
+    def note_told(
+        self,
+        audience: str,
+        *,
+        instead: Collection[frozenset[Identifier]],
+        sets: Collection[frozenset[Identifier]],
+    ) -> None:
+        data = self._uow.writing()
+        for one in {one for members in instead for one in members}:
+            self._uow.drop(data.told, (audience, one))
+        for members in sets:
+            for one in members:
+                self._uow.require((audience, one) not in data.told, "it was told of in another set")
+                self._uow.put(data.told, (audience, one), members)
+
+    def backlogs(self) -> list[Backlog]:
+        pending = self._pending()
+        dead: dict[Queue, int] = {}
+        for row in self._uow.data.outbox.values():
+            if row.state is Delivery.DEAD:
+                dead[row.queue] = dead.get(row.queue, 0) + 1
+        return [
+            Backlog(queue, len(rows), dead.get(queue, 0), min((r.created_at for r in rows), default=None))
+            for queue in sorted(
+                pending.keys() | dead.keys(), key=lambda queue: (queue.consumer, queue.channel)
+            )
+            for rows in (pending.get(queue, []),)
+        ]
+
+    def pause(self, consumer: str, *, at: datetime, by: str) -> bool:
+        data = self._uow.writing()
+        if consumer in data.paused:
+            return False
+        self._uow.put(data.paused, consumer, at)
+        return True
+
+    def resume(self, consumer: str) -> bool:
+        data = self._uow.writing()
+        if consumer not in data.paused:
+            return False
+        self._uow.drop(data.paused, consumer)
+        return True
+
+    def paused(self) -> dict[str, datetime]:
+        return dict(sorted(self._uow.data.paused.items()))
+
+
+class MemorySubscriptions(_Repository):
+    """`ports.Subscriptions`."""
+
+    def add(self, subscription: Subscription) -> int:
+        data = self._uow.writing()
+        subscription_id = len(data.subscriptions) + 1
+        self._uow.put(data.subscriptions, subscription_id, replace(subscription, id=subscription_id))
+        return subscription_id
+
+    def get(self, subscription_id: int) -> Subscription | None:
+        return self._uow.data.subscriptions.get(subscription_id)
+
+    def all(self, *, owner: str | None = None) -> list[Subscription]:
+        return [one for one in self._uow.data.subscriptions.values() if owner in (None, one.owner)]
+
+    def active(self) -> list[Subscription]:
+        return [one for one in self.all() if one.status is SubscriptionStatus.ACTIVE]
+
+    def change(self, subscription_id: int, *, status: SubscriptionStatus, error: str = "") -> None:
+        data = self._uow.writing()
+        before = data.subscriptions.get(subscription_id)
+        if before is None:
+            raise LookupError("no such subscription")
+        self._uow.put(data.subscriptions, subscription_id, replace(before, status=status, error=error))
 
 
 class MemoryKeys(_Repository):
@@ -708,6 +1128,38 @@ class MemoryKeys(_Repository):
                 self._uow.put(data.api_keys, key_id, (hash_, replace(key, revoked_at=at)))
                 return True
         return False
+
+
+class MemoryKeptAnswers(_Repository):
+    """`ports.KeptAnswers`."""
+
+    def find(self, caller: str, key: str) -> KeptAnswer | None:
+        found = self._uow.data.kept_answers.get((caller, key))
+        return found[1] if found is not None else None
+
+    def claim(self, caller: str, key: str, fingerprint: str, *, at: datetime) -> bool:
+        data = self._uow.writing()
+        if (caller, key) in data.kept_answers:
+            return False
+        self._uow.put(data.kept_answers, (caller, key), (at, KeptAnswer(fingerprint)))
+        return True
+
+    def keep(self, caller: str, key: str, *, status: int, media_type: str, body: bytes) -> None:
+        data = self._uow.writing()
+        if (caller, key) in data.kept_answers:
+            at, claimed = data.kept_answers[caller, key]
+            kept = replace(claimed, status=status, media_type=media_type, body=body)
+            self._uow.put(data.kept_answers, (caller, key), (at, kept))
+
+    def forget(self, *, before: datetime) -> None:
+        data = self._uow.writing()
+        for name in [name for name, (at, _) in data.kept_answers.items() if at < before]:
+            self._uow.drop(data.kept_answers, name)
+
+    def blank(self) -> None:
+        data = self._uow.writing()
+        for name, (at, kept) in list(data.kept_answers.items()):
+            self._uow.put(data.kept_answers, name, (at, KeptAnswer(kept.fingerprint)))
 
 
 class MemoryModels(_Repository):
@@ -785,6 +1237,11 @@ class MemoryStudies(_Repository):
         wanted = {key._replace(epoch=0) for key in keys}
         return self._found(lambda study: study.record in wanted)
 
+    def forget(self, uid: str, source: str, record: RecordKey) -> None:
+        data = self._uow.writing()
+        if (uid, source, record) in data.studies:
+            self._uow.drop(data.studies, (uid, source, record))
+
     def of_uid(self, uid: str) -> list[Study]:
         return self._found(lambda study: study.uid == uid)
 
@@ -807,6 +1264,16 @@ class MemoryHarvests(_Repository):
     def put(self, source: str, cursor: HarvestCursor, *, at: datetime) -> None:
         self._uow.put(self._uow.writing().cursors, source, cursor)
 
+    def condition(self, source: str) -> HarvestCondition | None:
+        data = self._uow.data
+        return data.conditions.get(source, HarvestCondition() if source in data.cursors else None)
+
+    def note(self, source: str, condition: HarvestCondition, *, at: datetime) -> None:
+        data = self._uow.writing()
+        self._uow.put(data.conditions, source, condition)
+        if source not in data.cursors:
+            self._uow.put(data.cursors, source, HarvestCursor())
+
 
 class MemorySequences(_Repository):
     """`ports.Sequences`."""
@@ -816,3 +1283,262 @@ class MemorySequences(_Repository):
 
     def expect(self, source: str, number: int | None) -> None:
         self._uow.put(self._uow.writing().expected, source, number)
+
+
+class MemoryWaiting(_Repository):
+    """`ports.Waiting`."""
+
+    def add(self, message_id: int, source: str, patients: Collection[str]) -> None:
+        data = self._uow.writing()
+        self._uow.require(message_id in data.messages or not patients, "no such message")
+        for patient in sorted(set(patients)):
+            self._uow.put(data.waiting, (message_id, source, patient), None)
+
+    def remove(self, message_id: int) -> None:
+        data = self._uow.writing()
+        for row in [row for row in data.waiting if row[0] == message_id]:
+            self._uow.drop(data.waiting, row)
+
+    def ahead(self, source: str, patients: Collection[str]) -> int | None:
+        rows = self._uow.data.waiting
+        return max((row[0] for row in rows if row[1] == source and row[2] in patients), default=None)
+
+    def next_free(self) -> int | None:
+        data = self._uow.data
+        free = {
+            message_id
+            for message_id, _, _ in data.waiting
+            if data.messages[message_id].state is MessageState.PARKED
+        } - {
+            mine
+            for mine, source, patient in data.waiting
+            for other, *where in data.waiting
+            if where == [source, patient] and other < mine
+        }
+        return min(free, default=None)
+
+    def all(self) -> list[tuple[int, str, str]]:
+        return sorted(self._uow.data.waiting)
+
+
+class MemoryAttempts(_Repository):
+    """`ports.Attempts`."""
+
+    def tries(self, digest: str) -> int:
+        return self._uow.data.attempts.get(digest, 0)
+
+    def count(self, digests: Collection[str], *, at: datetime) -> None:
+        for digest in set(digests):
+            self.give_up(digest, tries=self.tries(digest) + 1, at=at)
+
+    def give_up(self, digest: str, *, tries: int, at: datetime) -> None:
+        self._uow.put(self._uow.writing().attempts, digest, tries)
+
+    def clear(self, digest: str) -> None:
+        data = self._uow.writing()
+        if digest in data.attempts:
+            self._uow.drop(data.attempts, digest)
+
+    def all(self) -> dict[str, int]:
+        return dict(self._uow.data.attempts)
+
+
+class MemoryReports(_Repository):
+    """`ports.Reports`."""
+
+    def add(self, report: Report) -> int:
+        data = self._uow.writing()
+        self._uow.require(report.fact_id is None or report.fact_id in data.facts, "no such fact")
+        report_id = len(data.reports) + 1
+        known = tuple(sorted(key for key in report.about if key in data.record_ids))
+        self._uow.put(data.reports, report_id, replace(report, id=report_id, about=known))
+        return report_id
+
+    def get(self, report_id: int) -> Report | None:
+        return self._uow.data.reports.get(report_id)
+
+    def change(self, report: Report) -> Report:
+        data = self._uow.writing()
+        before = data.reports.get(report.id)
+        if before is None:
+            raise LookupError("no such report")
+        changed = replace(
+            before,
+            version=before.version + 1,
+            changed_at=report.changed_at,
+            state=report.state,
+            fact_id=report.fact_id,
+            decided_by=report.decided_by,
+            answer=report.answer,
+        )
+        self._uow.put(data.reports, report.id, changed)
+        return changed
+
+    def page(
+        self,
+        *,
+        states: Collection[ReportState],
+        actor: str | None = None,
+        after: int = 0,
+        limit: int = 50,
+    ) -> list[Report]:
+        return [
+            report
+            for report in self._uow.data.reports.values()
+            if report.id > after and report.state in states and actor in (None, report.actor)
+        ][:limit]
+
+    def about(self, record_ids: Collection[int]) -> list[Report]:
+        keys = {record.key for record in self._uow.records.by_ids(record_ids).values()}
+        return [report for report in self._uow.data.reports.values() if keys & set(report.about)]
+
+    def blank(self, record_ids: Collection[int]) -> None:
+        data = self._uow.writing()
+        for report in self.about(record_ids):
+            self._uow.put(data.reports, report.id, replace(report, comment="", answer=""))
+
+
+class MemoryCorrections(_Repository):
+    """`ports.Corrections`."""
+
+    def add(self, correction: Correction) -> int:
+        data = self._uow.writing()
+        self._uow.require({correction.left_id, correction.right_id} <= data.records.keys(), "no such record")
+        taken = any(_asked_as(one) == _asked_as(correction) for one in data.corrections.values())
+        self._uow.require(not taken, "it was asked already")
+        correction_id = len(data.corrections) + 1
+        self._uow.put(data.corrections, correction_id, replace(correction, id=correction_id))
+        return correction_id
+
+    def get(self, correction_id: int) -> Correction | None:
+        return self._uow.data.corrections.get(correction_id)
+
+    def change(self, correction: Correction) -> Correction:
+        data = self._uow.writing()
+        before = data.corrections.get(correction.id)
+        if before is None:
+            raise LookupError("no such request")
+        changed = replace(
+            before,
+            version=before.version + 1,
+            due_at=correction.due_at,
+            outbox_id=correction.outbox_id,
+            settled=correction.settled,
+            settled_at=correction.settled_at,
+            settled_by=correction.settled_by,
+            withdrawn_at=correction.withdrawn_at,
+            withdrawn_by=correction.withdrawn_by,
+        )
+        self._uow.put(data.corrections, correction.id, changed)
+        return changed
+
+    def touching(self, record_ids: Collection[int]) -> list[Correction]:
+        return [
+            one
+            for one in self._uow.data.corrections.values()
+            if one.withdrawn_at is None and {one.left_id, one.right_id} & set(record_ids)
+        ]
+
+    def of_cause(self, cause: str) -> list[Correction]:
+        return [
+            one for one in self._uow.data.corrections.values() if one.wanted.cause.partition(".")[0] == cause
+        ]
+
+    def page(
+        self,
+        *,
+        is_open: bool | None = None,
+        kind: CorrectionKind | None = None,
+        overdue_at: datetime | None = None,
+        after: int = 0,
+        limit: int = 50,
+    ) -> list[Correction]:
+        return [
+            one
+            for one in self._uow.data.corrections.values()
+            if one.id > after
+            and is_open in (None, one.is_open)
+            and kind in (None, one.kind)
+            and (overdue_at is None or (one.is_open and one.due_at <= overdue_at))
+        ][:limit]
+
+    def blank(self, record_ids: Collection[int]) -> None:
+        data = self._uow.writing()
+        for one in list(data.corrections.values()):
+            if {one.left_id, one.right_id} & set(record_ids):
+                blanked = replace(one, wanted=replace(one.wanted, expected={}, before={}))
+                self._uow.put(data.corrections, one.id, blanked)
+
+
+def _asked_as(correction: Correction) -> tuple[str, CorrectionKind, int, int]:
+    return correction.wanted.cause, correction.kind, correction.left_id, correction.right_id
+
+
+class MemoryIndicators(_Repository):
+    """`ports.Indicators`."""
+
+    def figures(self, domains: Collection[str], *, at: datetime) -> Figures:
+        data = self._uow.data
+        seen = {i: record for i, record in data.records.items() if record.key.domain in domains}
+        retired = {f.right for f in data.facts.values() if f.kind in RETIRING | CLOSING and f.stands}
+        active = {
+            i: record
+            for i, record in seen.items()
+            if record.first_event_time is not None and record.key not in retired
+        }
+        codes = [*IdentityStatus, *IdentityAttribute]
+        identities: dict[str, dict[str, int]] = {}
+        together: dict[tuple[str, str], int] = {}
+        for record_id, record in active.items():
+            counts = identities.setdefault(record.key.domain, dict.fromkeys(map(str, codes), 0))
+            for code in (record.traits.status, *record.traits.attributes):
+                counts[code] += 1
+            pair = record.key.domain, self._uow.memberships.euid_of(record_id) or ""
+            together[pair] = together.get(pair, 0) + 1
+        tasks: dict[str, tuple[int, datetime]] = {}
+        for task in data.tasks.values():
+            if task.state in LIVE_STATES and {task.key.left_id, task.key.right_id} <= seen.keys():
+                count, oldest = tasks.get(task.kind.value, (0, task.opened_at))
+                tasks[task.kind.value] = count + 1, min(oldest, task.opened_at)
+        reports = [r for r in data.reports.values() if {key.domain for key in r.about} <= set(domains)]
+        took = []
+        for report in reports:
+            done = [
+                one.settled_at
+                for one in self._uow.corrections.of_cause(f"report/{report.id}")
+                if one.settled is Followed.DONE and one.withdrawn_at is None and one.settled_at is not None
+            ]
+            if done and report.state in (ReportState.CORRECTED, ReportState.CLOSED):
+                took.append((max(done) - report.received_at).total_seconds())
+        overdue: dict[str, tuple[int, int]] = {}
+        for one in data.corrections.values():
+            if one.is_open and {one.left_id, one.right_id} <= seen.keys():
+                late, asked = overdue.get(one.source, (0, 0))
+                overdue[one.source] = late + (one.due_at <= at), asked + 1
+        withdrawn: list[str] = []
+        for statement in data.statements.values():
+            if statement is None or statement.record_id not in seen:
+                continue
+            message = data.messages[statement.message_id]
+            if message.envelope.event == "ADT^A47" and message.state is MessageState.APPLIED:
+                withdrawn.append(statement.statement.domain)
+        return Figures(
+            identities={
+                domain: {code: count for code, count in counts.items() if count}
+                for domain, counts in identities.items()
+            },
+            duplicates=_counted(domain for (domain, _), count in together.items() for _ in range(count - 1)),
+            held=_counted(r.key.domain for r in seen.values() if r.held_since is not None),
+            tasks=tasks,
+            reports=_counted(report.state for report in reports),
+            corrected=(len(took), sum(took) / len(took) if took else 0.0),
+            overdue=overdue,
+            ins_withdrawn=_counted(withdrawn),
+        )
+
+
+def _counted(items: Iterable[Any]) -> dict[Any, int]:
+    counts: dict[Any, int] = {}
+    for item in items:
+        counts[item] = counts.get(item, 0) + 1
+    return counts

@@ -37,6 +37,7 @@ from mpi.index.events import (
 from mpi.index.graph import LinkPolicy
 from mpi.index.parties import Consumer, Directory, PatientIdentitySource
 from mpi.index.ports import Store, StoredRecord
+from mpi.index.reception import InboxLimits
 from mpi.index.registry import Registry
 from mpi.index.review import LIVE_STATES, Verdict
 from mpi.matching.model import MatchModel
@@ -123,6 +124,19 @@ class Clock:
         return self.at
 
 
+@dataclass(frozen=True)
+class ReadAs:
+    """`reception.Reader` that reads one thing in whatever was kept."""
+
+    instruction: Instruction
+
+    def read(self, envelope: Envelope) -> Instruction:
+        return self.instruction
+
+    def reply(self, envelope: Envelope, receipt: Receipt) -> bytes:
+        return receipt.state.encode()
+
+
 @dataclass
 class World:
     """A registry over a store, and the few verbs tests need."""
@@ -133,10 +147,13 @@ class World:
     rule: TwoPersonRule = field(default_factory=TwoPersonRule)
     model: MatchModel = field(default_factory=MatchModel.default)
     clock: Clock = field(default_factory=Clock)
+    inbox: InboxLimits = field(default_factory=InboxLimits)
     _sent: int = 0
 
     def __post_init__(self) -> None:
-        self.registry = Registry(self.store, self.parties, self.model, self.clock, self.policy, self.rule)
+        self.registry = Registry(
+            self.store, self.parties, self.model, self.clock, self.policy, self.rule, inbox=self.inbox
+        )
 
     def send(
         self, instruction: Instruction, *, source: str, control_id: str = "", content: str = ""

@@ -10,14 +10,18 @@ from pydantic import BaseModel
 from mpi import errors
 from mpi.cli import app, audit_app, inbox_app, key_app, queue_app
 from mpi.index import graph, questions
+from mpi.index.corrections import CorrectionKind, CorrectionState
 from mpi.index.events import FactKind
 from mpi.index.relinking import SurpriseKind
+from mpi.index.reports import ReportKind, ReportState
 from mpi.index.review import TaskKind, TaskState, Verdict
 from mpi.index.timeline import What
 from mpi.matching import continuity
 from mpi.matching.comparisons import POSITION
 from mpi.matching.guards import GUARDS
 from mpi.model_commands import model_app
+from mpi.notify_commands import notify_app
+from mpi.report_commands import correction_app, report_app
 from mpi.settings import Settings
 from tests.diagrams import DOCUMENT, with_diagrams
 
@@ -39,6 +43,9 @@ def commands():
         "inbox ": inbox_app,
         "audit ": audit_app,
         "model ": model_app,
+        "notify ": notify_app,
+        "report ": report_app,
+        "correction ": correction_app,
     }
     for prefix, group in groups.items():
         for command in group.registered_commands:
@@ -109,7 +116,14 @@ def reasons():
     return ({*given} | guards | graph._TELLS_APART | questions._SILENT) - POSITION.keys()
 
 
-@pytest.mark.parametrize("kinds", [TaskKind, TaskState, Verdict, FactKind, What, SurpriseKind, reasons()])
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        *(TaskKind, TaskState, Verdict, FactKind, What, SurpriseKind),
+        *(ReportKind, ReportState, CorrectionKind, CorrectionState),
+        reasons(),
+    ],
+)
 def test_every_word_of_an_answer_is_explained(kinds):
     text = DOCUMENT.read_text(encoding="utf-8")
     explained = set(re.findall(r"`([\w]+)", text)) | set(re.findall(r"--> (\w+)", text))

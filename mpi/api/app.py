@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -12,9 +13,11 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.middleware import Middleware
 from starlette.responses import Response
 
-from mpi.api import docs, fhir, problems, rest
+from mpi.api import docs, fhir, idempotency, openapi, problems, rest
 from mpi.api.dependencies import Language, MayReadInterface
+from mpi.api.fhir.encoding import Decoding, Encoding
 from mpi.api.guard import Authentication, BodyLimit, Shell
+from mpi.api.idempotency import Idempotency
 from mpi.errors import StoreError
 from mpi.feeds.tls import expires_at
 from mpi.index.ports import Store
@@ -63,19 +66,26 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect repeats the address, and what is in it
-        middleware=[Middleware(Shell), Middleware(Authentication), Middleware(BodyLimit)],
+        middleware=[
+            *(Middleware(part) for part in (Shell, Encoding, Authentication, BodyLimit, Decoding)),
+            Middleware(Idempotency, prefix=rest.PREFIX),
+        ],
         # Spans and exported logs would carry addresses, and with them identifiers.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     if store is not None:
         app.state.store, app.state.registry = store, registry
     problems.install(app)
+    fhir.install(app, subscription_hosts=settings.notify.subscription_hosts)
+    idempotency.install(app)
+    app.state.answers_kept_for = timedelta(hours=settings.http.idempotency_hours)
     app.state.certificates = {key: expires_at(path) for key, path in settings.certificates().items()}
     app.include_router(rest.router)
     app.include_router(rest.metrics_router)
     app.include_router(fhir.router)
     _add_health(app)
     _add_documentation(app)
+    openapi.install(app)
     return app
 
 
@@ -112,7 +122,7 @@ def _check_ready(store: Any) -> None:
 
 def _add_documentation(app: FastAPI) -> None:
     @app.get("/openapi.json", include_in_schema=False)
-    def openapi(session: MayReadInterface) -> JSONResponse:
+    def machine_readable(session: MayReadInterface) -> JSONResponse:
         return JSONResponse(app.openapi())
 
     @app.get("/docs", include_in_schema=False)

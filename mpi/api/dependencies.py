@@ -7,6 +7,7 @@ from typing import Annotated, Literal, cast
 
 from fastapi import Depends, Path, Query, Request
 
+from mpi.api.idempotency import Claim
 from mpi.errors import NotPermitted, UnknownAuthority
 from mpi.identity.domains import Domain
 from mpi.identity.model import RecordKey
@@ -20,6 +21,7 @@ from mpi.security.keys import Caller
 from mpi.security.policy import (
     Action,
     check_may,
+    may,
     sees_enterprise_identifiers,
     sees_every_domain,
     visible_domains,
@@ -55,6 +57,10 @@ class Session:
     def sees_everything(self) -> bool:
         """Whether no domain is hidden from the caller."""
         return sees_every_domain(self.caller, self.directory)
+
+    def may(self, action: Action) -> bool:
+        """Whether the caller's role allows another action than the one it was let in for."""
+        return may(self.caller, action)
 
     def domain(self, name: str, *, place: str) -> Domain:
         """
@@ -102,7 +108,7 @@ class Session:
 
     def record_read(self, kind: str) -> None:
         """Leave the trace of a list that was read, before it is answered."""
-        _record(self.store, AuditEvent(self.caller.actor, "R", kind, "list", _now()))
+        self.store.trace(AuditEvent(self.caller.actor, "R", kind, "list", _now()))
 
 
 def allowed(action: Action) -> Callable[[Request], Session]:
@@ -115,18 +121,17 @@ def allowed(action: Action) -> Callable[[Request], Session]:
             check_may(caller, action)
         except NotPermitted:
             event = AuditEvent(caller.actor, "E", "access.denied", f"action/{action}", _now())
-            _record(state.store, event)
+            state.store.trace(event)
             raise
-        registry = cast(Registry, state.registry)
-        return Session(caller, state.store, registry, visible_domains(caller, registry.directory))
+        store, registry = cast(Store, state.store), cast(Registry, state.registry)
+        claim: Claim | None = getattr(request.state, "claim", None)
+        if claim is not None:
+            claim.check(store)
+            store = claim.over(store, at=_now(), kept_for=state.answers_kept_for)
+            registry = registry.over(store)
+        return Session(caller, store, registry, visible_domains(caller, registry.directory))
 
     return session
-
-
-def _record(store: Store, event: AuditEvent) -> None:
-    with store.write() as uow:
-        uow.audit.append(event)
-        uow.commit()
 
 
 def _now() -> datetime:
@@ -137,6 +142,7 @@ MayResolve = Annotated[Session, Depends(allowed(Action.RESOLVE))]
 MayCrossReference = Annotated[Session, Depends(allowed(Action.CROSS_REFERENCE))]
 MayReadPatient = Annotated[Session, Depends(allowed(Action.READ_PATIENT))]
 MayMatch = Annotated[Session, Depends(allowed(Action.MATCH))]
+MaySearch = Annotated[Session, Depends(allowed(Action.SEARCH))]
 MayReadReviews = Annotated[Session, Depends(allowed(Action.READ_REVIEWS))]
 MayDecide = Annotated[Session, Depends(allowed(Action.DECIDE))]
 MayFeed = Annotated[Session, Depends(allowed(Action.FEED))]
@@ -148,4 +154,16 @@ MayReadTold = Annotated[Session, Depends(allowed(Action.READ_TOLD))]
 MayReadFacts = Annotated[Session, Depends(allowed(Action.READ_FACTS))]
 MayWithdrawFact = Annotated[Session, Depends(allowed(Action.WITHDRAW_FACT))]
 MayReadMessages = Annotated[Session, Depends(allowed(Action.READ_MESSAGES))]
+MayReadContent = Annotated[Session, Depends(allowed(Action.READ_CONTENT))]
+MaySettleMessages = Annotated[Session, Depends(allowed(Action.SETTLE_MESSAGES))]
+MayReadAudit = Annotated[Session, Depends(allowed(Action.READ_AUDIT))]
+MaySubscribe = Annotated[Session, Depends(allowed(Action.SUBSCRIBE))]
+MayReport = Annotated[Session, Depends(allowed(Action.REPORT))]
+MayReadReports = Annotated[Session, Depends(allowed(Action.READ_REPORTS))]
+MayAnswerReport = Annotated[Session, Depends(allowed(Action.ANSWER_REPORT))]
+MayReadCorrections = Annotated[Session, Depends(allowed(Action.READ_CORRECTIONS))]
+MayAskSites = Annotated[Session, Depends(allowed(Action.ASK_SITES))]
+MayReadIndicators = Annotated[Session, Depends(allowed(Action.READ_INDICATORS))]
+MayReadNotifications = Annotated[Session, Depends(allowed(Action.READ_NOTIFICATIONS))]
+MayManageNotifications = Annotated[Session, Depends(allowed(Action.MANAGE_NOTIFICATIONS))]
 MayReadInterface = Annotated[Session, Depends(allowed(Action.READ_INTERFACE))]

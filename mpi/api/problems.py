@@ -54,14 +54,33 @@ ANSWERS: Mapping[type[errors.MpiError], Answer] = {
     errors.InvalidIdentity: Answer(422, "invalid-identity", "Invalid identity", "invalid"),
     errors.ControlIdReused: Answer(409, "control-id-reused", "Control id already used", "duplicate"),
     errors.OutOfSequence: Answer(409, "out-of-sequence", "Out of sequence", "conflict"),
+    errors.PoisonMessage: Answer(
+        500, "poison-message", "The message cannot be handled", "exception", says_why=False
+    ),
+    errors.EarlierMessageWaits: Answer(
+        409, "earlier-message-waits", "Kept; it waits for an earlier message of the patient", "conflict"
+    ),
     errors.UnknownAuthority: Answer(400, "unknown-authority", "Unknown assigning authority", "code-invalid"),
     errors.UnknownIdentifier: Answer(404, "unknown-identifier", "Unknown identifier", "not-found"),
     errors.UnknownReview: Answer(404, "unknown-review", "Unknown review or fact", "not-found"),
     errors.LinkConflict: Answer(409, "link-conflict", "Contradicts a standing assertion", "conflict"),
     errors.StaleReview: Answer(409, "stale-review", "Changed since it was read", "conflict"),
+    errors.KeyReused: Answer(
+        422, "key-reused", "The idempotency key belongs to another request", "duplicate"
+    ),
+    errors.AlreadyDone: Answer(409, "already-done", "Carried out already", "duplicate"),
+    errors.PreconditionFailed: Answer(412, "precondition-failed", "Not as it was read", "conflict"),
+    errors.RequestError: Answer(400, "bad-request", "The request cannot be read", "structure"),
     errors.NotPermitted: Answer(403, "not-permitted", "Not permitted", "forbidden"),
     errors.ModelError: Answer(500, "model", "The match model cannot be used", "exception", says_why=False),
     errors.StoreError: Answer(503, "store", "The store is not available", "transient", says_why=False),
+    errors.SourceStopped: Answer(
+        503,
+        "source-stopped",
+        "The quarantine of this source is full: nothing was kept",
+        "transient",
+        says_why=False,
+    ),
     errors.SettingsError: Answer(500, "settings", "Wrong configuration", "exception", says_why=False),
     errors.MpiError: Answer(500, "internal", "Internal error", "exception", says_why=False),
 }
@@ -155,13 +174,17 @@ def respond(
 
 
 def outcome(
-    status: int, issues: Iterable[tuple[str, str]], *, headers: Mapping[str, str] | None = None
+    status: int,
+    issues: Iterable[tuple[str, str]],
+    *,
+    headers: Mapping[str, str] | None = None,
+    severity: str = "error",
 ) -> Response:
     """An OperationOutcome; examples of the profile disagree on where the sentence sits, so it is in both."""
     body = {
         "resourceType": "OperationOutcome",
         "issue": [
-            {"severity": "error", "code": code, "details": {"text": text}, "diagnostics": text}
+            {"severity": severity, "code": code, "details": {"text": text}, "diagnostics": text}
             for code, text in issues
         ],
     }

@@ -10,6 +10,7 @@ Source: HL7 MLLP release 1; IHE ITI TF-2 appendix C (connections); IHE ITI-19 (T
 """
 
 import asyncio
+import contextlib
 import errno
 import socket
 import ssl
@@ -537,11 +538,24 @@ class MllpClient:
             self.close()
             raise
 
+    def connect(self) -> bool:
+        """
+        Open the connection, unless one is open already. Returns whether one was.
+
+        Raises:
+            OSError: no connection. Nothing was sent.
+        """
+        was_open = self._socket is not None
+        self._connected()
+        return was_open
+
     def close(self) -> None:
-        """Close the connection, if one is open."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        """Close the connection, if one is open; who waits for a reply on it waits no longer."""
+        open_, self._socket = self._socket, None
+        if open_ is not None:
+            with contextlib.suppress(OSError):  # the peer was faster
+                open_.shutdown(socket.SHUT_RDWR)
+            open_.close()
 
     def _connected(self) -> socket.socket:
         if self._socket is None:

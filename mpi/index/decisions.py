@@ -286,12 +286,15 @@ class Decisions:
 
         Raises:
             StaleReview: it is withdrawn already, or waits for another person.
-            LinkConflict: an erasure cannot be undone; or later facts rest on this one, which it lists.
+            LinkConflict: an erasure cannot be undone, the doubt of a report is lifted where it is answered; or
+                later facts rest on this one, which it lists.
         """
         if fact.withdrawn_at is not None:
             raise StaleReview(f"fact {fact.id} is already withdrawn")
         if fact.kind is FactKind.ERASED:
             raise LinkConflict("what was erased cannot come back")
+        if fact.kind is FactKind.REPORTED:
+            raise LinkConflict("the doubt that a report raised is lifted by answering the report")
         act = [one for one in uow.facts.of_act(fact.act_id or fact.id) if one.withdrawn_at is None]
         verified = self._rule.verified_link and any(one.kind is FactKind.SAME for one in act)
         if fact.stands and (fact.second_needed or verified):

@@ -5,15 +5,15 @@ Only the connected component that a change touches is derived again; the result 
 deriving everything from nothing would give.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mpi.identity.model import RecordKey, Urgency
 from mpi.index import graph
 from mpi.index.events import OF_ONE_RECORD, Fact, FactKind
-from mpi.index.graph import Edge, LinkPolicy, Node, retired_keys
-from mpi.index.parties import Consumer
+from mpi.index.graph import Edge, LinkPolicy, Node, Partition, retired_keys
+from mpi.index.notices import Change, Notices
 from mpi.index.ports import StoredRecord, UnitOfWork
 from mpi.index.questions import Situation, oversized_block_task, wanted_tasks
 from mpi.index.review import (
@@ -40,12 +40,15 @@ class Effect:
         records: the source records it was about.
         moved: enterprise identifiers that gained or lost a record.
         linked: records looked at that now share an enterprise record with another.
+        inside: every record whose set was derived again, and the facts it was derived from.
     """
 
     records: tuple[int, ...]
     moved: tuple[str, ...]
     linked: frozenset[int]
     tasks_opened: int
+    inside: frozenset[int] = frozenset()
+    facts: tuple[Fact, ...] = ()
 
 
 NO_EFFECT = Effect((), (), frozenset(), 0)
@@ -64,6 +67,16 @@ class Component:
     def nodes(self) -> dict[int, Node]:
         """What the partition needs of each record."""
         return nodes_of(self.records.values(), self.facts)
+
+    def seen(self, domains: frozenset[str]) -> "Component":
+        """What of it is in some domains, as if there was nothing else."""
+        records = {i: record for i, record in self.records.items() if record.key.domain in domains}
+        return Component(
+            self.inside & records.keys(),
+            records,
+            tuple(edge for edge in self.edges if {edge.left_id, edge.right_id} <= records.keys()),
+            tuple(fact for fact in self.facts if {fact.left.domain, fact.right.domain} <= domains),
+        )
 
 
 def nodes_of(records: Iterable[StoredRecord], facts: Iterable[Fact]) -> dict[int, Node]:
@@ -94,19 +107,19 @@ class Derivation:
 
     Args:
         priority_of: how urgently the questions of a domain are shown, 0 to 9.
-        consumers: who is told when sets change.
+        notices: tells those whom it concerns when sets change.
     """
 
     def __init__(
         self,
         model: MatchModel,
         policy: LinkPolicy,
-        consumers: Iterable[Consumer],
+        notices: Notices,
         priority_of: Callable[[str], int] = lambda _domain: 0,
     ) -> None:
         self._model = model
         self._policy = policy
-        self._consumers = tuple(consumers)
+        self._notices = notices
         self._priority_of = priority_of
 
     def recompute(
@@ -150,9 +163,16 @@ class Derivation:
             if task.key.topic is not Topic.BLOCK or task.key.left_id in compared
         }
         opened = self._sync_tasks(uow, existing, wanted, situation.nodes, at=at)
-        self._notify(uow, view, moved, at=at)
+        self._notices.queue(uow, self._change(view, situation, before), at=at)
         linked = frozenset(i for members in situation.derived.sets if len(members) > 1 for i in members)
-        return Effect(tuple(sorted(view.inside)), tuple(sorted(moved)), linked, tasks_opened=opened)
+        return Effect(
+            tuple(sorted(view.inside)),
+            tuple(sorted(moved)),
+            linked,
+            tasks_opened=opened,
+            inside=frozenset(view.inside),
+            facts=view.facts,
+        )
 
     def derive(self, view: Component, euid_of: Mapping[int, str]) -> Situation:
         """
@@ -279,13 +299,17 @@ class Derivation:
         site = max((self._priority_of(node.key.domain) for node in ends), default=0)
         return replace(asked, priority=priority(asked.kind, urgency=urgency, site=site))
 
-    def _notify(self, uow: UnitOfWork, view: Component, moved: Collection[str], *, at: datetime) -> None:
-        """One outbox row for each consumer that may see a domain whose sets changed."""
-        if not moved:
-            return
+    def _change(self, view: Component, situation: Situation, before: Mapping[int, str]) -> Change:
+        """What was derived, as those it concerns are told of it."""
         domains = {view.records[record_id].key.domain for record_id in view.inside}
-        for consumer in self._consumers:
-            if consumer.mllp and consumer.domains & domains:
-                uow.outbox.add(
-                    consumer=consumer.name, kind="pix_update", payload={"euids": sorted(moved)}, created_at=at
-                )
+
+        def sets_of(visible: frozenset[str]) -> Partition:
+            return situation.derived if domains <= visible else self.derive(view.seen(visible), {}).derived
+
+        return Change(
+            {record_id: view.records[record_id] for record_id in view.inside},
+            frozenset(record_id for record_id in view.inside if situation.nodes[record_id].retired),
+            {record_id: euid for record_id, euid in before.items() if record_id in view.inside},
+            situation.derived.euid_of,
+            sets_of,
+        )

@@ -19,7 +19,8 @@ def erase(
     uow: UnitOfWork, intake: Intake, key: RecordKey, *, actor: str, reason: str, at: datetime
 ) -> tuple[int, str, tuple[int, ...]]:
     """
-    Erase the record an identifier names today, its studies, and the messages that stated it.
+    Erase the record an identifier names today, its studies, what was reported and asked about it in words and
+    traits, and the messages that stated it.
 
     Returns:
         The fact, the native EUID that is retired, and the records whose sets may change.
@@ -44,6 +45,9 @@ def erase(
     uow.records.erase(record.id)
     uow.edges.replace(record.id, ())
     uow.records.erase_statements([item.id for item in gone])
+    uow.reports.blank((record.id,))
+    uow.corrections.blank((record.id,))
     uow.studies.erase({item.message_id for item in gone})
     uow.inbox.blank({item.message_id for item in gone})
+    uow.kept_answers.blank()
     return fact_id, record.native_euid, tuple({record.id} | neighbours)

@@ -34,6 +34,8 @@ class Envelope:
         content_hash: SHA-256 (hex) of what must be equal for two messages to be the same one.
         event: message type and trigger, such as `ADT^A28`, for the journal.
         sequence: MSH-13 (see `sequence`); None when its source does not number its messages.
+        patients: identifier values it names, as far as they can be told before it is read: whose
+            messages wait when this one cannot be handled. Not kept.
     """
 
     protocol: Protocol
@@ -45,6 +47,7 @@ class Envelope:
     raw: bytes
     event: str = ""
     sequence: int | None = None
+    patients: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def dedupe_key(self) -> str:
@@ -108,11 +111,13 @@ class IdentityStated:
     Args:
         elsewhere: the same person's identifiers in domains the source does not feed but may link to.
         studies: what was found under the records' identifiers.
+        formerly: what the studies were found under before their archive corrected them.
     """
 
     records: tuple[SourceRecord, ...]
     elsewhere: tuple[RecordKey, ...] = ()
     studies: tuple[Study, ...] = ()
+    formerly: tuple[RecordKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +180,32 @@ Instruction = IdentityStated | IdentifiersMerged | IdentifiersLinked | PatientMo
 
 
 class MessageState(StrEnum):
-    """The one terminal state each received message reaches (conservation law I24)."""
+    """The one state each received message is in (conservation law I24). All but `parked` are terminal."""
 
     APPLIED = "applied"
     DUPLICATE = "duplicate"
     QUARANTINED = "quarantined"
+    """It could not be applied, and somebody should look into it."""
     REFUSED = "refused"
+    """Of a kind this index does not take."""
+    PARKED = "parked"
+    """It waits for an earlier message of the same patient, which could not be handled."""
+    REPAIRED = "repaired"
+    """It could not be applied, and a later message of the journal was in its place."""
+    DISCARDED = "discarded"
+    """A person decided that it shall have no effect."""
+
+
+RECEIVED_AS = (
+    MessageState.APPLIED,
+    MessageState.DUPLICATE,
+    MessageState.QUARANTINED,
+    MessageState.REFUSED,
+    MessageState.PARKED,
+)
+"""States a message may be in when it has just been received."""
+STOPPED = frozenset({MessageState.QUARANTINED, MessageState.REFUSED})
+"""States of messages that may be processed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +214,7 @@ class Receipt:
     What became of a received message.
 
     Args:
-        error: the MpiError that stopped it; None when applied or duplicate.
+        error: the MpiError that stopped it, or makes it wait; None when applied or duplicate.
         reply: the bytes to send back; for a duplicate, exactly those of the first time.
         linked: the message's records now share an enterprise record with another record.
         tasks_opened: review tasks this message opened.
@@ -218,6 +243,9 @@ class FactKind(StrEnum):
     """A person decided: two people of the same traits; cannot-link, and known as such (RNIV)."""
     DOUBTED = "doubted"
     """A person decided: this record is the wrong one. It links to nothing by weight."""
+    REPORTED = "reported"
+    """Somebody reported that this record is wrong: its identity is doubtful until a person says otherwise. It stays
+    where it is."""
     CONTINUED = "continued"
     """A person decided: a held statement is of the person its identifier always named."""
     SET_ASIDE = "set_aside"
@@ -247,7 +275,9 @@ RETIRING = frozenset({FactKind.MERGED, FactKind.RENAMED})
 CLOSING = frozenset({FactKind.RECYCLED, FactKind.ERASED})
 """They end an epoch: the identifier no longer names that record."""
 ABOUT_A_STATEMENT = frozenset({FactKind.CONTINUED, FactKind.SET_ASIDE, FactKind.RECYCLED})
-OF_ONE_RECORD = CLOSING | {FactKind.DOUBTED}
+IN_DOUBT = frozenset({FactKind.DOUBTED, FactKind.REPORTED})
+"""They make an identity doubtful, for whoever is answered about it."""
+OF_ONE_RECORD = CLOSING | IN_DOUBT
 """They say what a record is, whoever looks at it."""
 BY_SOURCES = frozenset(
     {FactKind.MERGED, FactKind.RENAMED, FactKind.SOURCE_LINKED, FactKind.SOURCE_UNLINKED, FactKind.MOVED}
@@ -264,7 +294,7 @@ class Fact:
         left: the survivor, the new identifier, or where visits moved to, when the kind has a
             direction. Otherwise the smaller key, so that a pair has one name. Equal to `right`
             when the assertion is about one record.
-        actor: `user:…` or `source:…`.
+        actor: `user:…` or `source:…`; of a report also `key:…`.
         event_time: when it became true, by the one who asserted it; ties break on fixed keys.
         statement_id: the statement it is about, for the kinds that are about one.
         act_id: the first fact of the act it belongs to: what was asserted together is withdrawn together.

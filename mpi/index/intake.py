@@ -13,7 +13,7 @@ from mpi.identity.model import Demographics, RecordKey, SourceRecord, Urgency, W
 from mpi.identity.traits import Traits, normalise
 from mpi.index import golden, studies
 from mpi.index.derivation import NO_EFFECT, Derivation, Effect
-from mpi.index.epochs import Epoch, present, read_epochs
+from mpi.index.epochs import Epoch, Held, present, read_epochs
 from mpi.index.euid import native_euid
 from mpi.index.events import (
     RETIRING,
@@ -90,6 +90,8 @@ class Intake:
             )
             if new:
                 seeds |= {record.id for record in uow.records.by_keys((left, right)).values()}
+        for former in stated.formerly:
+            seeds |= self._reconcile(uow, former, stated.records[0], message_id=message_id, at=at)
         # What one statement loaded, a later one of the same message may have changed since.
         loaded = folds[0].loaded if len(folds) == 1 else {}
         effect = self._derivation.recompute(
@@ -100,7 +102,7 @@ class Intake:
             compared={record_id: some for fold in folds for record_id, some in fold.compared.items()},
             loaded=loaded,
         )
-        studies.keep(uow, stated.studies, message_id=message_id)
+        studies.keep(uow, stated.studies, formerly=stated.formerly, message_id=message_id)
         return replace(effect, records=tuple(fold.record_id for fold in folds))
 
     def _state_one(
@@ -118,6 +120,31 @@ class Intake:
             record = known[0] if known else uow.records.get(first_id)
             return self._fold_epoch(uow, record, Epoch(0, [only]))
         return self.refold(uow, key)
+
+    def _reconcile(
+        self, uow: UnitOfWork, former: RecordKey, stated: SourceRecord, *, message_id: int, at: datetime
+    ) -> set[int]:
+        """
+        A study was under another identifier before its archive corrected it.
+
+        That of one person is no matter, nor that of nobody known. Of somebody else, a wrong patient was chosen
+        once: a person should look, as at visits that move. Asked once for two records and a source.
+
+        Returns:
+            The two records, when there is something to ask.
+        """
+        to, origin = named_today(uow, stated.key), named_today(uow, former)
+        records = uow.records.by_keys((to, origin))
+        if to == origin or not _is_stated(records.get(origin)):
+            return set()
+        if self.changes_person(records[origin].demographics, stated.demographics) is None:
+            return set()
+        actor = f"source:{stated.source}"
+        pair = FactKind.MOVED, to, origin, actor
+        if any((fact.kind, fact.left, fact.right, fact.actor) == pair for fact in uow.facts.ever((to,))):
+            return set()
+        uow.facts.add(Fact(0, *pair, stated.event_time, at, message_id=message_id))
+        return {record.id for record in records.values()}
 
     def refold(self, uow: UnitOfWork, key: RecordKey) -> "Folded":
         """
@@ -370,6 +397,15 @@ def named_today(uow: UnitOfWork, key: RecordKey) -> RecordKey:
     return present(key, uow.facts.standing([record.key for record in epochs]))
 
 
+def record_today(uow: UnitOfWork, key: RecordKey) -> StoredRecord | None:
+    """The record an identifier names today; None when it was never heard of."""
+    epochs = uow.records.epochs(key.domain, key.value)
+    if len(epochs) <= 1 and all(map(_is_stated, epochs)):
+        return epochs[0] if epochs else None
+    named = present(key, uow.facts.standing([record.key for record in epochs]))
+    return next((record for record in epochs if record.key == named), None)
+
+
 def keys_of(record: StoredRecord) -> tuple[int, ...]:
     """The blocking keys a record holds: none while nobody stated it."""
     return blocking_keys(record.traits) if record.first_event_time is not None else ()
@@ -381,7 +417,7 @@ def fold(record: StoredRecord, epoch: Epoch) -> StoredRecord:
     record = replace(
         record,
         held_since=first.statement.statement.event_time if first else None,
-        held_reason=first.reason if first else "",
+        held_reason=_why_held(first) if first else "",
     )
     if not epoch.accepted:
         return replace(
@@ -401,6 +437,11 @@ def fold(record: StoredRecord, epoch: Epoch) -> StoredRecord:
         traits=replace(traits, attributes=traits.attributes | _protected_by_held(epoch)),
         urgency=latest.statement.urgency,
     )
+
+
+def _why_held(held: Held) -> str:
+    """Why it looks like somebody else, and that an image says so where one does: images are often the ones wrong."""
+    return f"{held.reason}:header" if held.statement.statement.witness is Witness.HEADER else held.reason
 
 
 def _protected_by_held(epoch: Epoch) -> frozenset[IdentityAttribute]:

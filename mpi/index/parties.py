@@ -35,6 +35,10 @@ class Quirk(StrEnum):
     """It sends every event there is: those nobody here reads are kept, acknowledged, and change nothing."""
 
 
+SHEET = "T02"
+"""The trigger of the message that carries a text for people to read (MDM^T02)."""
+
+
 class Acknowledgement(StrEnum):
     """Which acknowledgements a source gets."""
 
@@ -87,6 +91,10 @@ class PatientIdentitySource:
             source; empty when any trusted one may.
         sequence_numbers: it numbers its messages in MSH-13, and none may be missing.
         silent_after_seconds: without a message for this long it has to be looked after; 0 for never.
+        flood_factor: so many times its usual messages in an hour have to be looked after; 0 for never.
+        corrections: host:port that takes requests to correct its records; empty for one that is asked on paper.
+        corrections_as: the messages it takes them as: the one that would do it (A31, A40, A47, A24, A37), or T02, a
+            sheet in words; without the right one, a request is on paper.
     """
 
     name: str
@@ -102,6 +110,15 @@ class PatientIdentitySource:
     quirks: frozenset[Quirk] = frozenset()
     sequence_numbers: bool = False
     silent_after_seconds: float = 0.0
+    flood_factor: float = 10.0
+    corrections: str = ""
+    corrections_as: frozenset[str] = frozenset()
+
+    def takes(self, trigger: str) -> str:
+        """The message it takes a request as, of which this one would be the answer; empty when it is on paper."""
+        if not self.corrections:
+            return ""
+        return next((one for one in (trigger, SHEET) if one in self.corrections_as), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +127,9 @@ class Consumer:
     Who may query over MLLP, what it may see, and where it is told of changes.
 
     Args:
+        mllp: `host:port` that ITI-10 goes to; empty for nowhere.
         certificate: as that of a source.
+        webhook: address that signed notifications are posted to; empty for nowhere.
     """
 
     name: str
@@ -119,6 +138,7 @@ class Consumer:
     domains: frozenset[str]
     mllp: str = ""
     certificate: str = ""
+    webhook: str = ""
 
 
 class Directory:
@@ -128,6 +148,7 @@ class Directory:
     Args:
         own: this index's own authority, which issues enterprise identifiers.
         accept_test_ins: take the test and demonstration INS OIDs, and refuse the real ones.
+        sharing: agreements: keys of the domains whose sites may know each other's identifiers.
         priorities: domain key -> how urgently the questions of its site are shown, 0 to 9; 0 unless given.
 
     Raises:
@@ -143,6 +164,7 @@ class Directory:
         consumers: Iterable[Consumer] = (),
         accept_test_ins: bool = False,
         priorities: Mapping[str, int] = {},
+        sharing: Iterable[frozenset[str]] = (),
     ) -> None:
         self.own = own
         self.domains = domains
@@ -151,6 +173,7 @@ class Directory:
         self.consumers = tuple(consumers)
         self._parties: list[PatientIdentitySource | Consumer] = [*self.sources, *self.consumers]
         self._priorities = dict(priorities)
+        self._sharing = tuple(sharing)
         _refuse_twins("sources", [source.name for source in self.sources])
         _refuse_twins("consumers", [consumer.name for consumer in self.consumers])
         _refuse_twins("sources", [(s.application, s.facility) for s in self.sources if s.application])
@@ -210,6 +233,26 @@ class Directory:
     def fed_by(self, source: PatientIdentitySource, domain: Domain) -> bool:
         """Whether the source may state identities for the domain."""
         return domain.key in source.feeds
+
+    def shared_with(self, domain_keys: frozenset[str]) -> frozenset[str]:
+        """
+        These domains, and those that an agreement shares with any of them.
+
+        Agreements do not add up: what A shares with B, and B with C, A does not share with C.
+        """
+        return domain_keys.union(*(agreed for agreed in self._sharing if agreed & domain_keys))
+
+    def asked_about(self, domain_key: str, source: str = "") -> PatientIdentitySource | None:
+        """
+        Who is asked to correct what a domain says: whoever takes requests, else who feeds it over HL7.
+
+        Args:
+            source: who said what has to be taken back, if it is still there.
+        """
+        if source in self._source_by_name:
+            return self._source_by_name[source]
+        feeding = [one for one in self.sources if domain_key in one.feeds]
+        return min(feeding, key=lambda one: (not one.corrections, not one.application), default=None)
 
     def priority_of(self, domain_key: str) -> int:
         """How urgently the questions of a domain are shown: 9 first, 0 by default."""

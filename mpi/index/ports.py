@@ -9,14 +9,20 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Protocol
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
 
 from mpi.identity.model import Demographics, RecordKey, SourceRecord, Urgency
 from mpi.identity.traits import Traits
 from mpi.index.audit import AuditEvent, ChainedEvent
+from mpi.index.corrections import Correction, CorrectionKind
 from mpi.index.events import Envelope, Fact, MessageState, Study
 from mpi.index.graph import Edge
+from mpi.index.reports import Report, ReportState
 from mpi.index.review import Task, TaskState, WantedTask
+
+Identifier = tuple[str, str]
+"""The key of a domain and the identifier value there: what a record key is, whichever its epoch."""
 
 Clock = Callable[[], datetime]
 """Returns the present instant, aware, UTC."""
@@ -24,7 +30,14 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message of the journal. `raw` and `reply` are what was received and answered, byte for byte."""
+    """
+    A message of the journal. `raw` and `reply` are what was received and answered, byte for byte.
+
+    Args:
+        settled_at: when a parked message was released, or one that was stopped repaired or discarded.
+        settled_by: `user:…`, `message/9` for the message that took its place or that it waited for.
+        settled_reason: why, in the words of who did.
+    """
 
     id: int
     envelope: Envelope
@@ -36,6 +49,37 @@ class StoredMessage:
     reply: bytes
     warnings: tuple[str, ...] = ()
     replay_of: int | None = None
+    repeats: int | None = None
+    settled_at: datetime | None = None
+    settled_by: str = ""
+    settled_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalLine:
+    """
+    A message of the journal without its bytes, to account for it.
+
+    Args:
+        name: digest of `Envelope.dedupe_key`; None when its sender gave it none.
+        state: None when it is in no state there is.
+        is_blank: its bytes were destroyed.
+    """
+
+    id: int
+    protocol: str
+    source: str
+    name: str | None
+    content_hash: str
+    state: MessageState | None
+    error: str
+    sequence: int | None
+    replay_of: int | None
+    repeats: int | None
+    settled_at: datetime | None
+    settled_by: str
+    reply: bytes
+    is_blank: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +146,29 @@ class Candidates:
     oversized_blocks: int
 
 
+class Sketch(NamedTuple):
+    """
+    One form of a family name of a record, with its birth date and given names: what searches read first.
+
+    Args:
+        name: in one word (see `spelling.forms`); empty when the record has none.
+        birth: as a number (see `sketches.day_number`); 0 when unknown.
+        given: the given names of each of its names, folded; cut when they are long.
+    """
+
+    name: str
+    birth: int
+    given: str
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A span of texts or numbers, both ends included."""
+
+    first: Any
+    last: Any
+
+
 @dataclass(frozen=True, slots=True)
 class Membership:
     """
@@ -151,15 +218,132 @@ class HarvestCursor:
     skip: int = 0
 
 
+class Delivery(StrEnum):
+    """What became of a thing somebody has to be told."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    """The addressee confirmed it."""
+    DEAD = "dead"
+    """Given up: refused for good, or tried for too long. It can be sent again."""
+    WITHDRAWN = "withdrawn"
+    """Not to be told any more: it names an identity protected or erased since, or newer content took its place."""
+
+
+class Channel(StrEnum):
+    """How an addressee is told."""
+
+    MLLP = "mllp"
+    WEBHOOK = "webhook"
+    REST_HOOK = "rest-hook"
+    """FHIR R4 subscriptions."""
+    CORRECTION = "correction"
+    """HL7 v2 to a source, about its own records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What one addressee has to be told over one channel, one row after the other."""
+
+    consumer: str
+    channel: Channel = Channel.MLLP
+
+
+@dataclass(frozen=True, slots=True)
+class HarvestCondition:
+    """
+    How the harvest of one source does.
+
+    Args:
+        problem: why the last attempt failed; empty while it goes well.
+        running_since: None while it waits for its next turn.
+        failing_since: the first failure since the last success.
+        next_at: when it will be tried again.
+    """
+
+    problem: str = ""
+    running_since: datetime | None = None
+    failing_since: datetime | None = None
+    succeeded_at: datetime | None = None
+    next_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """One thing one consumer has to be told."""
+    """
+    One thing one addressee has to be told.
+
+    Args:
+        consumer: the name of the addressee: a consumer, a source (corrections), `subscription/9`.
+        payload: fixed with the change that is told of.
+        control_id: names it to the addressee, the same however often it is sent (MSH-10).
+        attempts: how often it was sent, and not confirmed.
+        next_attempt_at: not before; None for at once.
+        error: why the last attempt failed, without patient data.
+    """
 
     id: int
     consumer: str
     kind: str
     payload: Mapping[str, Any]
     created_at: datetime
+    channel: Channel = Channel.MLLP
+    control_id: str = ""
+    state: Delivery = Delivery.PENDING
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    delivered_at: datetime | None = None
+    error: str = ""
+
+    @property
+    def queue(self) -> Queue:
+        """Where it waits its turn."""
+        return Queue(self.consumer, self.channel)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How one queue does: rows that wait, those given up, and since when the oldest waits."""
+
+    queue: Queue
+    pending: int
+    dead: int
+    oldest: datetime | None
+
+
+class SubscriptionStatus(StrEnum):
+    """R4 Subscription.status."""
+
+    REQUESTED = "requested"
+    ACTIVE = "active"
+    ERROR = "error"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """
+    Who asked over FHIR to be told of changes.
+
+    Args:
+        owner: name of the API key it was made with; it ends with that key.
+        domains: keys of the domains the owner saw when it was made; nothing else is told of.
+        criteria: as in R4: `Patient`, `Patient?_id=`, `Patient?identifier=system|value` (`mpi.index.subscriptions`).
+        header: sent with each notification, `Name: value`; a secret.
+        payload: media type of what is sent; empty for a notification without content.
+        error: why it is in error, without patient data.
+    """
+
+    id: int
+    owner: str
+    domains: frozenset[str]
+    criteria: str
+    endpoint: str
+    header: str
+    payload: str
+    status: SubscriptionStatus
+    created_at: datetime
+    error: str = ""
 
 
 class Inbox(Protocol):
@@ -177,12 +361,14 @@ class Inbox(Protocol):
         warnings: Sequence[str] = (),
         reply: bytes = b"",
         replay_of: int | None = None,
+        repeats: int | None = None,
         original: bool = True,
     ) -> int:
         """
         Record one message in its terminal state, with its reply, and return its id.
 
         Args:
+            repeats: of a duplicate, the message it is the same as.
             original: False for a duplicate or a reused control id, which must not take the
                 sender's name for the message (`Envelope.dedupe_key` is unique among originals).
         """
@@ -199,8 +385,34 @@ class Inbox(Protocol):
     def get(self, message_id: int) -> StoredMessage | None:
         """One message."""
 
+    def settle(
+        self, message_id: int, state: MessageState, *, at: datetime, by: str, reason: str = ""
+    ) -> None:
+        """A message that was stopped, or parked, needs nothing more: it was repaired, or discarded."""
+
+    def release(
+        self,
+        message_id: int,
+        state: MessageState,
+        *,
+        at: datetime,
+        by: str,
+        place: str = "",
+        problem: str = "",
+        error: str = "",
+        warnings: Sequence[str] = (),
+        reply: bytes = b"",
+    ) -> None:
+        """A parked message had its turn: what became of it, and its reply from now on."""
+
     def page(
-        self, *, state: MessageState | None = None, source: str | None = None, after: int = 0, limit: int = 50
+        self,
+        *,
+        state: MessageState | None = None,
+        source: str | None = None,
+        problem: str | None = None,
+        after: int = 0,
+        limit: int = 50,
     ) -> list[StoredMessage]:
         """Messages by ascending id."""
 
@@ -210,11 +422,38 @@ class Inbox(Protocol):
     def last_received(self) -> dict[str, tuple[datetime, MessageState]]:
         """When each source was last heard of, and what became of that message."""
 
-    def quarantined(self) -> dict[str, dict[tuple[str, str], int]]:
-        """How many messages of each source are quarantined, by place and problem."""
+    def stopped(self) -> dict[str, dict[tuple[MessageState, str, str], int]]:
+        """How many messages of each source are quarantined or refused, by state, place and problem."""
+
+    def by_hour(self, since: datetime) -> dict[str, dict[datetime, dict[MessageState, int]]]:
+        """How many messages of each source that came in each hour since then are in each state."""
+
+    def quarantined_since(self, source: str, since: datetime, *, most: int) -> tuple[int, int]:
+        """Messages of a source quarantined since then, counted up to `most`, and their bytes."""
 
     def recent(self, limit: int) -> list[Arrival]:
         """The last messages, newest first."""
+
+    def last_id(self) -> int:
+        """The number of the newest message; 0 before the first."""
+
+    def lines(self, *, after: int, limit: int) -> list[JournalLine]:
+        """Messages by ascending id, to account for them."""
+
+    def lines_of(self, message_ids: Collection[int]) -> dict[int, JournalLine]:
+        """Those of the messages that are there."""
+
+    def lines_in(self, state: MessageState) -> list[JournalLine]:
+        """Every message in a state; few are."""
+
+    def original_line(self, line: JournalLine) -> JournalLine | None:
+        """The message that bears the name of this one."""
+
+    def effects(self, first: int, last: int) -> dict[int, tuple[int, int]]:
+        """How many statements and facts come from each of the messages of a range; those of none are absent."""
+
+    def without_message(self, *, limit: int) -> list[tuple[str, int, int]]:
+        """Statements and facts whose message is not in the journal: kind, number, message."""
 
     def blank(self, message_ids: Collection[int]) -> None:
         """
@@ -222,6 +461,44 @@ class Inbox(Protocol):
 
         Sent once more, such a message is a new one.
         """
+
+
+class Waiting(Protocol):
+    """Messages that could not be handled, and those of the same patients that wait for them."""
+
+    def add(self, message_id: int, source: str, patients: Collection[str]) -> None:
+        """Later messages of the source about any of these patients wait for this one."""
+
+    def remove(self, message_id: int) -> None:
+        """Nobody waits for it any more."""
+
+    def ahead(self, source: str, patients: Collection[str]) -> int | None:
+        """The last message that one about these patients has to wait for."""
+
+    def next_free(self) -> int | None:
+        """The first parked message that waits for none before it."""
+
+    def all(self) -> list[tuple[int, str, str]]:
+        """(message, source, patient), in that order."""
+
+
+class Attempts(Protocol):
+    """Messages during which the service ended, or whose handling was given up, by digest."""
+
+    def tries(self, digest: str) -> int:
+        """How often it was tried without an end; 0 for all others."""
+
+    def count(self, digests: Collection[str], *, at: datetime) -> None:
+        """Each of them was tried once more, and never came to an end."""
+
+    def give_up(self, digest: str, *, tries: int, at: datetime) -> None:
+        """It is not to be tried again by itself."""
+
+    def clear(self, digest: str) -> None:
+        """It came to an end, or may be tried anew."""
+
+    def all(self) -> dict[str, int]:
+        """Tries by digest."""
 
 
 class Records(Protocol):
@@ -262,13 +539,21 @@ class Records(Protocol):
 
     def save_current(self, record: StoredRecord, *, blocking_keys: Sequence[int]) -> None:
         """
-        Replace the fold of a record's statements, and its blocking keys.
+        Replace the fold of a record's statements, its blocking keys, and what searches find it by.
 
-        Keys it no longer holds are remembered, for questions about the past.
+        Keys it no longer holds are remembered, for questions about the past; of a record that is protected now,
+        nothing that searches find it by.
         """
 
     def blocking_keys(self, record_ids: Collection[int]) -> dict[int, frozenset[int]]:
         """The keys each record holds; none for those without."""
+
+    def sharing(self, keys: Collection[int], *, block_cap: int) -> dict[int, list[StoredRecord]]:
+        """
+        By key, the records that hold it, in ascending order: `candidates` for many identities at once.
+
+        A key that nobody holds, or more than `block_cap` records, is absent.
+        """
 
     def candidates(
         self, keys: Sequence[int], *, excluding: int | None, block_cap: int, past: bool = False
@@ -285,6 +570,48 @@ class Records(Protocol):
 
     def erase_statements(self, statement_ids: Collection[int]) -> None:
         """Destroy what statements say; that they were made stays known."""
+
+
+class Searches(Protocol):
+    """
+    What records are found by: written with them (`Records.save_current`), read here.
+
+    Only records of the domains asked for count, towards `most` too. With `past`, what a record was once found by
+    counts. More than `most` of them, and the answer is None: there is no telling how many there are.
+    """
+
+    def sketched(
+        self,
+        names: Sequence[Range],
+        births: Sequence[Range],
+        *,
+        by_birth: bool,
+        domains: Collection[str],
+        most: int,
+        past: bool = False,
+    ) -> list[tuple[int, Sketch]] | None:
+        """
+        The sketches with a name in one of the ranges and a birth date in one of the others; no range asks nothing.
+
+        Args:
+            by_birth: which of the two is expected to leave fewer: the store goes by that one.
+        """
+
+    def keyed(
+        self, keys: Collection[int], *, domains: Collection[str], most: int, past: bool = False
+    ) -> list[int] | None:
+        """The records that hold one of the keys (see `sketches.keys_of`)."""
+
+    def numbered(self, prefixes: Collection[RecordKey], *, most: int) -> list[int] | None:
+        """The records of a domain whose identifier begins with a text."""
+
+    def within(self, domains: Collection[str], *, most: int) -> list[int] | None:
+        """Every record of some domains."""
+
+    def sketches(
+        self, record_ids: Collection[int], *, domains: Collection[str], past: bool = False
+    ) -> list[tuple[int, Sketch]]:
+        """Every sketch of some records."""
 
 
 class Edges(Protocol):
@@ -330,6 +657,9 @@ class Memberships(Protocol):
     def current(self, record_ids: Collection[int]) -> dict[int, str]: ...
 
     def members(self, euid: str, *, as_of: datetime | None = None) -> list[int]: ...
+
+    def sets_of(self, record_ids: Collection[int], *, as_of: datetime | None = None) -> dict[str, list[int]]:
+        """The enterprise records that some records are in, each with every record in it, in ascending order."""
 
     def ever_members(self, euid: str) -> list[int]:
         """Records that are, or once were, in an enterprise record."""
@@ -415,6 +745,9 @@ class Studies(Protocol):
     def keep(self, study: Study) -> None:
         """Keep a study with the message that told of it, or what is new of it (`Study.with_more`)."""
 
+    def forget(self, uid: str, source: str, record: RecordKey) -> None:
+        """A study is not under an identifier any more, as one source knows it; nothing if it never was."""
+
     def of(self, keys: Collection[RecordKey]) -> list[Study]:
         """The studies found under some identifiers, whichever their epoch, in the order of their keys."""
 
@@ -433,6 +766,12 @@ class Harvests(Protocol):
 
     def put(self, source: str, cursor: HarvestCursor, *, at: datetime) -> None: ...
 
+    def condition(self, source: str) -> HarvestCondition | None:
+        """How it does, or None when it was never tried."""
+
+    def note(self, source: str, condition: HarvestCondition, *, at: datetime) -> None:
+        """Keep how it does; the cursor stays where it is."""
+
 
 class Sequences(Protocol):
     """The sequence number each source has to send next."""
@@ -443,23 +782,267 @@ class Sequences(Protocol):
     def expect(self, source: str, number: int | None) -> None: ...
 
 
+class Reports(Protocol):
+    """What people reported to be wrong."""
+
+    def add(self, report: Report) -> int:
+        """Keep a new one about records that exist, whatever its id says, and return the id it has."""
+
+    def get(self, report_id: int) -> Report | None: ...
+
+    def change(self, report: Report) -> Report:
+        """
+        Replace state, answer, who decided and the fact, and raise the version. What was reported stays.
+
+        Raises:
+            LookupError: no such report.
+        """
+
+    def page(
+        self,
+        *,
+        states: Collection[ReportState],
+        actor: str | None = None,
+        after: int = 0,
+        limit: int = 50,
+    ) -> list[Report]:
+        """Reports by ascending id; of one reporter when an actor is given."""
+
+    def about(self, record_ids: Collection[int]) -> list[Report]:
+        """Those about any of the records, by ascending id."""
+
+    def blank(self, record_ids: Collection[int]) -> None:
+        """Destroy what was written in the reports about some records; that they were made stays known."""
+
+
+class Corrections(Protocol):
+    """What sites were asked to change in their own records."""
+
+    def add(self, correction: Correction) -> int:
+        """Keep a new request, whatever its id says, and return the id it has."""
+
+    def get(self, correction_id: int) -> Correction | None: ...
+
+    def change(self, correction: Correction) -> Correction:
+        """
+        Replace what became of it, and raise the version. What is asked stays.
+
+        Raises:
+            LookupError: no such request.
+        """
+
+    def touching(self, record_ids: Collection[int]) -> list[Correction]:
+        """Those that were not withdrawn, about any of the records, by ascending id."""
+
+    def of_cause(self, cause: str) -> list[Correction]:
+        """Those that rest on one thing: a decision `fact/3`, or every acceptance of a report, `report/2`."""
+
+    def page(
+        self,
+        *,
+        is_open: bool | None = None,
+        kind: CorrectionKind | None = None,
+        overdue_at: datetime | None = None,
+        after: int = 0,
+        limit: int = 50,
+    ) -> list[Correction]:
+        """
+        Requests by ascending id.
+
+        Args:
+            is_open: whether the site still has to act; None for all.
+            overdue_at: those that are open and were due by that instant.
+        """
+
+    def blank(self, record_ids: Collection[int]) -> None:
+        """Destroy the traits in the requests about some records; that they were made stays known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """
+    How identities do, in numbers. Nothing of a person is in it.
+
+    Args:
+        identities: by domain, how many active records have each status (`PROV`, `RECUP`, `VALI`, `QUAL`), and each
+            attribute (`DOUT`, `FICT`, `HOMA`…).
+        duplicates: by domain, records that share an enterprise record with another active one of their domain.
+        held: by domain, records with a held statement.
+        tasks: by kind, live tasks: how many, and when the oldest was opened.
+        reports: by state.
+        corrected: reports whose corrections are all done, and the mean seconds it took from the report.
+        overdue: by source, requests that are open and past their time; and those that are open.
+        ins_withdrawn: by domain, requests to withdraw an INS that are done.
+    """
+
+    identities: Mapping[str, Mapping[str, int]]
+    duplicates: Mapping[str, int]
+    held: Mapping[str, int]
+    tasks: Mapping[str, tuple[int, datetime]]
+    reports: Mapping[ReportState, int]
+    corrected: tuple[int, float]
+    overdue: Mapping[str, tuple[int, int]]
+    ins_withdrawn: Mapping[str, int]
+
+
+class Indicators(Protocol):
+    """Counts over the whole store, made by the store."""
+
+    def figures(self, domains: Collection[str], *, at: datetime) -> Figures:
+        """What is about the records of some domains, and about no record of another, at this instant."""
+
+
 class AuditTrail(Protocol):
     """Append only."""
 
     def append(self, event: AuditEvent) -> None: ...
 
+    def append_all(self, events: Sequence[AuditEvent]) -> None:
+        """Append several, in their order."""
+
     def chain(self) -> Iterator[ChainedEvent]: ...
+
+    def get(self, sequence: int) -> ChainedEvent | None: ...
+
+    def newest(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[ChainedEvent]:
+        """
+        Events, the newest first.
+
+        Args:
+            since, until: the span they are of, `until` itself not in it.
+            before: only those earlier in the chain than this one.
+        """
 
 
 class Outbox(Protocol):
-    """What consumers have to be told, written with the change that makes it so."""
+    """What addressees have to be told, written with the change that makes it so."""
 
-    def add(self, *, consumer: str, kind: str, payload: Mapping[str, Any], created_at: datetime) -> None: ...
+    def add(
+        self,
+        *,
+        consumer: str,
+        kind: str,
+        payload: Mapping[str, Any],
+        created_at: datetime,
+        channel: Channel = Channel.MLLP,
+    ) -> int:
+        """Queue a row after all the others, under a control id of its own, and return its id."""
 
-    def page(self, *, after: int = 0, limit: int = 50) -> list[OutboxRow]: ...
+    def get(self, row_id: int) -> OutboxRow | None: ...
+
+    def page(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 50,
+        consumer: str | None = None,
+        state: Delivery | None = None,
+    ) -> list[OutboxRow]:
+        """Rows by ascending id."""
 
     def to(self, consumer: str, *, until: datetime) -> list[OutboxRow]:
         """What a consumer had been told by an instant."""
+
+    def due(self, *, at: datetime) -> list[Queue]:
+        """Queues that are not paused, and whose first pending row may be tried."""
+
+    def head(self, queue: Queue, *, limit: int = 50) -> list[OutboxRow]:
+        """The first pending rows of a queue."""
+
+    def change(self, row: OutboxRow) -> None:
+        """
+        Replace what became of a row: state, attempts, instants and error.
+
+        Raises:
+            LookupError: no such row.
+        """
+
+    def last_told(self, audience: str, identifiers: Collection[Identifier]) -> list[frozenset[Identifier]]:
+        """The sets of several identifiers that an audience was last told of, those that hold one of these."""
+
+    def note_told(
+        self,
+        audience: str,
+        *,
+        instead: Collection[frozenset[Identifier]],
+        sets: Collection[frozenset[Identifier]],
+    ) -> None:
+        """Remember sets of several that an audience is told of, and forget those they take the place of."""
+
+    def backlogs(self) -> list[Backlog]:
+        """The queues in which something waits, or was given up."""
+
+    def pause(self, consumer: str, *, at: datetime, by: str) -> bool:
+        """Send it nothing until it is resumed. Returns whether it was not paused already."""
+
+    def resume(self, consumer: str) -> bool:
+        """Send to it again. Returns whether it was paused."""
+
+    def paused(self) -> dict[str, datetime]:
+        """Who is paused, and since when."""
+
+
+class Subscriptions(Protocol):
+    """FHIR subscriptions."""
+
+    def add(self, subscription: Subscription) -> int:
+        """Keep a new one, whatever its id says, and return the id it has."""
+
+    def get(self, subscription_id: int) -> Subscription | None: ...
+
+    def all(self, *, owner: str | None = None) -> list[Subscription]:
+        """By ascending id, those that ended too."""
+
+    def active(self) -> list[Subscription]: ...
+
+    def change(self, subscription_id: int, *, status: SubscriptionStatus, error: str = "") -> None:
+        """
+        Set its status.
+
+        Raises:
+            LookupError: no such subscription.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """
+    What a caller was answered under an idempotency key.
+
+    Args:
+        fingerprint: of the request: the same key with another request is a mistake.
+        status: 0 while the answer is not known, though what was asked is done.
+    """
+
+    fingerprint: str
+    status: int = 0
+    media_type: str = ""
+    body: bytes = b""
+
+
+class KeptAnswers(Protocol):
+    """What writes over HTTP were answered, for a while, so that a repetition is not a second write."""
+
+    def find(self, caller: str, key: str) -> KeptAnswer | None: ...
+
+    def claim(self, caller: str, key: str, fingerprint: str, *, at: datetime) -> bool:
+        """Take a key in the transaction of the write itself. False when it is taken."""
+
+    def keep(self, caller: str, key: str, *, status: int, media_type: str, body: bytes) -> None:
+        """Keep the answer under a key that was claimed; nothing otherwise."""
+
+    def forget(self, *, before: datetime) -> None:
+        """Drop what was claimed before an instant."""
+
+    def blank(self) -> None:
+        """Destroy every answer that is kept: one may name what is erased. The keys stay taken."""
 
 
 class Keys(Protocol):
@@ -534,11 +1117,19 @@ class UnitOfWork(Protocol):
     audit: AuditTrail
     outbox: Outbox
     keys: Keys
+    kept_answers: KeptAnswers
     models: Models
     relinks: Relinks
     studies: Studies
     harvests: Harvests
     sequences: Sequences
+    reports: Reports
+    corrections: Corrections
+    indicators: Indicators
+    waiting: Waiting
+    attempts: Attempts
+    subscriptions: Subscriptions
+    searches: Searches
 
     def commit(self) -> None:
         """
@@ -561,10 +1152,25 @@ class Store(Protocol):
     def read(self) -> AbstractContextManager[UnitOfWork]:
         """A consistent reader. Nothing written in it is kept."""
 
+    def claim(self, name: str) -> AbstractContextManager[bool]:
+        """Whether this holder, and no other of any process, works on something meanwhile; let go of when it dies."""
+
+    def trace(self, event: AuditEvent) -> None:
+        """
+        Append one audit event to the chain, on its own: durable when this returns.
+
+        Events of several threads may share one transaction, so that a read costs no commit of its own.
+
+        Raises:
+            StoreError: it is not durable, or nobody knows. Do not answer.
+        """
+
 
 __all__ = [
-    "Arrival", "AuditTrail", "Candidates", "Clock", "Edges", "Facts", "HarvestCursor", "Harvests", "Inbox", "Keys",
-    "Membership", "Memberships", "Models", "Outbox", "OutboxRow", "Records", "Relinks", "Reviews", "Sequences",
-    "Store", "StoredKey", "StoredMessage", "StoredModel", "StoredRecord", "StoredRelink", "StoredStatement",
-    "Studies", "UnitOfWork",
+    "Arrival", "AuditTrail", "Backlog", "Candidates", "Channel", "Clock", "Corrections", "Delivery", "Edges",
+    "Facts", "Figures", "HarvestCondition", "HarvestCursor", "Harvests", "Identifier", "Inbox", "Indicators",
+    "KeptAnswer", "KeptAnswers", "Keys", "Membership", "Memberships", "Models", "Outbox", "OutboxRow", "Queue",
+    "Range", "Records", "Relinks", "Reports", "Reviews", "Searches", "Sequences", "Sketch", "Store", "StoredKey",
+    "StoredMessage", "StoredModel", "StoredRecord", "StoredRelink", "StoredStatement", "Studies", "Subscription",
+    "SubscriptionStatus", "Subscriptions", "UnitOfWork",
 ]  # fmt: skip

@@ -69,9 +69,9 @@ def wanted_tasks(situation: Situation) -> dict[TaskKey, WantedTask]:
     Returns:
         One task for each pair of sets that may be one person (its gravest, then strongest edge), for each
         same-domain pair in a set, for each refused assertion, for each assertion of a source whose
-        two records contradict each other, for each identifier with a held statement, and for each
-        hint of a wrong patient. Nothing for sets somebody declared different, while what they
-        looked at stays the same.
+        two records contradict each other, for each identifier with a held statement, for each
+        hint of a wrong patient, and for each record that was reported. Nothing for sets somebody
+        declared different, while what they looked at stays the same.
     """
     asked = (
         *_links(situation),
@@ -79,6 +79,7 @@ def wanted_tasks(situation: Situation) -> dict[TaskKey, WantedTask]:
         *_contradictions(situation),
         *_overlays(situation),
         *_wrong_patients(situation),
+        *_reports(situation),
     )
     return {task.key: task for task in asked}
 
@@ -222,3 +223,12 @@ def _wrong_patients(situation: Situation) -> Iterator[WantedTask]:
     )
     for pair, count in moves.items():
         yield _task(TaskKind.QUALITY_ANOMALY, pair, "visits_moved", None, {"moves": str(count)})
+
+
+def _reports(situation: Situation) -> Iterator[WantedTask]:
+    reports = Counter(situation.id_of.get(f.left) for f in situation.facts if f.kind is FactKind.REPORTED)
+    for members in situation.derived.sets:
+        for record_id in members:
+            if record_id in reports:
+                seen = {"reports": str(reports[record_id])}
+                yield _task(TaskKind.REPORTED_IDENTITY, (record_id, record_id), "reported", None, seen)

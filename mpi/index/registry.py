@@ -6,59 +6,55 @@ durable; it appends its audit events in the same transaction, so nothing is writ
 What the use-cases do is in `intake` (messages), `derivation` (sets and tasks), `answers` (reads).
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import dropwhile, takewhile
+from functools import partial
+from itertools import dropwhile, islice, takewhile
 from typing import Any
 
 from mpi.errors import (
-    ControlIdReused,
-    FeedError,
-    LinkConflict,
-    MpiError,
-    NotPermitted,
-    OutOfSequence,
-    RegistryError,
     StaleReview,
     UnknownIdentifier,
     UnknownReview,
-    UnsupportedMessage,
 )
 from mpi.identity.ins import NEVER_ANSWERED
 from mpi.identity.model import Demographics, PatientIdentifier, RecordKey
 from mpi.identity.traits import Traits, normalise
-from mpi.index import sequence
 from mpi.index.answers import Answers, Candidate, EnterpriseRecord
+from mpi.index.attempts import InFlight, NotNoted
 from mpi.index.audit import AuditEvent
 from mpi.index.decisions import Decisions, TwoPersonRule
-from mpi.index.derivation import NO_EFFECT, Derivation, Effect
+from mpi.index.derivation import Derivation
 from mpi.index.epochs import Held
 from mpi.index.erasure import erase
 from mpi.index.events import (
     Envelope,
     Fact,
-    IdentifiersLinked,
-    IdentifiersMerged,
-    IdentityStated,
     Instruction,
     MessageState,
-    PatientMoved,
     Receipt,
 )
+from mpi.index.finding import Finding, asked_parts
+from mpi.index.following import Delays, Following
+from mpi.index.grades import Match, graded, rank
 from mpi.index.graph import BRIDGE_MARGIN_BITS, LinkPolicy
 from mpi.index.intake import Intake
+from mpi.index.notices import Notices
 from mpi.index.parties import Directory
+from mpi.index.people import People
+from mpi.index.persons import Persons
 from mpi.index.ports import Clock, OutboxRow, Store, StoredMessage, StoredRecord, UnitOfWork
+from mpi.index.reception import InboxLimits, Reader, Reception
+from mpi.index.reporting import Reporting
 from mpi.index.resolution import Identity, Resolution
 from mpi.index.review import LIVE_STATES, Task, TaskState, Topic, Verdict, changes
-from mpi.index.timeline import Happening, read_timeline
+from mpi.index.search import Person, Search, SearchAnswer
+from mpi.index.timeline import Happening
+from mpi.index.versions import Version, versions_of
 from mpi.matching.counterfactual import Counterfactual, counterfactuals
 from mpi.matching.model import MatchModel
 from mpi.matching.online import ScoredPair, score
-
-_POISON = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What a defect of ours raises on a message. It is quarantined, so that it cannot block its feed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +101,9 @@ class Registry:
         clock: returns the present instant, aware, UTC.
         policy: rules about sets; what they measure in bits always comes from the model.
         rule: which decisions take two people.
+        inbox: how often a message is tried, and how much may be quarantined.
+        in_flight: where it is noted what is in work.
+        delays: how long sites are given to correct what they are asked.
     """
 
     def __init__(
@@ -115,16 +114,44 @@ class Registry:
         clock: Clock,
         policy: LinkPolicy | None = None,
         rule: TwoPersonRule | None = None,
+        inbox: InboxLimits | None = None,
+        in_flight: InFlight | None = None,
+        delays: Delays | None = None,
     ) -> None:
+        self._over = partial(
+            Registry,
+            directory=directory,
+            model=model,
+            clock=clock,
+            policy=policy,
+            rule=rule,
+            inbox=inbox,
+            in_flight=in_flight,
+            delays=delays,
+        )
         self._store = store
         self.directory = directory
         self.model = model
         self._clock = clock
         self.policy = policy_in_bits(policy or LinkPolicy(), model)
-        self.derivation = Derivation(model, self.policy, directory.consumers, directory.priority_of)
+        self.derivation = Derivation(model, self.policy, Notices(directory), directory.priority_of)
         self.intake = Intake(model, self.derivation, store.euid_secret)
+        following = Following(directory, delays or Delays(), self.intake.changes_person)
+        self.reporting = Reporting(store, self.derivation, following, clock)
+        self._reception = Reception(
+            store, self.intake, following, clock, inbox or InboxLimits(), in_flight or NotNoted()
+        )
         self._decisions = Decisions(model, self.derivation, self.intake, self.policy, rule or TwoPersonRule())
-        self._answers = Answers(directory, model, self.policy, store.euid_secret, self.intake.changes_person)
+        self._domains = frozenset(domain.key for domain in directory.domains)
+        persons = Persons(self._domains, self.derivation, self.intake)
+        self._answers = Answers(
+            directory, model, self.policy, store.euid_secret, persons, self.intake.changes_person
+        )
+        self._finding = Finding(People(directory.domains, persons, self.intake.changes_person))
+
+    def over(self, store: Store) -> "Registry":
+        """The same use-cases over another view of the store."""
+        return self._over(store)
 
     def receive(
         self, envelope: Envelope, read: Callable[[], Instruction], reply: Callable[[Receipt], bytes]
@@ -139,129 +166,64 @@ class Registry:
         take; either way it is kept. Of a source that numbers its messages, one that is not in its turn
         is quarantined too, unless it corrects one that was.
 
+        A message whose handling fails unexpectedly, or ends the service, is tried a few times and then
+        quarantined; what the same source says of the same patient afterwards is parked behind it.
+
         Args:
             read: turns the bytes into an instruction; may raise FeedError, RegistryError or NotPermitted.
             reply: makes the bytes to answer from the state, the error and the warnings; stored with
                 the message.
 
         Raises:
+            SourceStopped: the quarantine of its source is full. Nothing was kept.
             StoreError: nothing is durable, or nobody knows. Do not acknowledge.
         """
-        return self._receive(envelope, read, reply, replay_of=None)
+        return self._reception.receive(envelope, read, reply)
 
     def replay(
         self,
         message_id: int,
-        read: Callable[[Envelope], Instruction],
-        reply: Callable[[Receipt], bytes],
+        reader: Reader,
         *,
         actor: str,
+        corrected: Envelope | None = None,
+        reason: str = "",
     ) -> Receipt:
         """
         Process a quarantined or refused message again, as a new message of the journal.
 
+        Args:
+            corrected: what to process in its place; the message itself stays as it came.
+            reason: why, in the words of who does.
+
         Raises:
             UnknownIdentifier: no such message.
-            LinkConflict: the message was applied, or already replayed with success.
+            LinkConflict: it was applied, repaired or discarded, or is of another source than its correction.
         """
-        with self._store.read() as uow:
-            message = uow.inbox.get(message_id)
-            replays = uow.inbox.replays_of(message_id)
-        if message is None:
-            raise UnknownIdentifier("message")
-        if message.state in (MessageState.APPLIED, MessageState.DUPLICATE):
-            raise LinkConflict("only a quarantined or refused message can be replayed")
-        if any(again.state is MessageState.APPLIED for again in replays):
-            raise LinkConflict("this message was already replayed with success")
-        envelope = message.envelope
-        return self._receive(envelope, lambda: read(envelope), reply, replay_of=message_id, actor=actor)
+        return self._reception.replay(message_id, reader, actor=actor, corrected=corrected, reason=reason)
 
-    def _receive(
-        self,
-        envelope: Envelope,
-        read: Callable[[], Instruction],
-        reply: Callable[[Receipt], bytes],
-        *,
-        replay_of: int | None,
-        actor: str = "",
-    ) -> Receipt:
-        instruction, problem = _attempt(read)
-        if instruction is not None:
-            try:
-                return self._take(envelope, instruction, None, reply, replay_of=replay_of, actor=actor)
-            except (FeedError, RegistryError, NotPermitted) as error:
-                problem = error
-            except _POISON as error:
-                problem = _defect(error)
-        return self._take(envelope, None, problem, reply, replay_of=replay_of, actor=actor)
-
-    def _take(
-        self,
-        envelope: Envelope,
-        instruction: Instruction | None,
-        problem: Exception | None,
-        reply: Callable[[Receipt], bytes],
-        *,
-        replay_of: int | None,
-        actor: str,
-    ) -> Receipt:
+    def discard(self, message_id: int, *, actor: str, reason: str) -> None:
         """
-        Journal one message in its terminal state, with its effect and its reply, in one transaction.
+        Decide that a quarantined, refused or parked message shall have no effect. It stays in the journal.
 
-        Raises whatever applying the instruction raises; then nothing is kept.
+        Raises:
+            UnknownIdentifier: no such message.
+            LinkConflict: it was applied, repaired or discarded.
         """
-        now = self._clock()
-        with self._store.write() as uow:
-            prior = uow.inbox.original(envelope.dedupe_key) if envelope.dedupe_key else None
-            corrects = _had_its_turn(prior)
-            if prior is not None and prior.state is not MessageState.APPLIED:
-                uow.inbox.give_up_name(prior.id)  # it changed nothing: sent again, it is a new message
-                prior = None
-            if prior is not None and replay_of is None:
-                if prior.envelope.content_hash == envelope.content_hash:
-                    return self._repeated(uow, envelope, prior, at=now)
-                instruction, problem = None, ControlIdReused("control id", "already used for another message")
-            expected = None
-            if envelope.sequence is not None and replay_of is None:
-                expected, gap = _take_turn(uow, envelope.source, envelope.sequence, corrects=corrects)
-                if gap is not None:
-                    instruction, problem = None, gap
-            receipt = replace(_receipt(problem, _warnings(instruction)), expected_sequence=expected)
-            receipt = replace(receipt, reply=reply(receipt))
-            message_id = uow.inbox.add(
-                envelope,
-                received_at=now,
-                state=receipt.state,
-                place=getattr(problem, "place", ""),
-                problem=getattr(problem, "problem", str(problem or "")),
-                error=type(problem).__name__ if problem else "",
-                warnings=receipt.warnings,
-                reply=receipt.reply,
-                replay_of=replay_of,
-                original=prior is None,
-            )
-            effect = NO_EFFECT
-            if instruction is not None:
-                effect = self.intake.apply(uow, instruction, message_id=message_id, at=now)
-            receipt = replace(
-                receipt,
-                message_id=message_id,
-                linked=bool(effect.linked & set(effect.records)),
-                tasks_opened=effect.tasks_opened,
-            )
-            for event in _message_audit(envelope, receipt, instruction, effect, actor=actor, at=now):
-                uow.audit.append(event)
-            uow.commit()
-        return receipt
+        self._reception.discard(message_id, actor=actor, reason=reason)
 
-    @staticmethod
-    def _repeated(uow: UnitOfWork, envelope: Envelope, first: StoredMessage, *, at: datetime) -> Receipt:
-        """Count a message that was applied before, and answer it as it was answered then."""
-        message_id = uow.inbox.add(
-            envelope, received_at=at, state=MessageState.DUPLICATE, reply=first.reply, original=False
-        )
-        uow.commit()
-        return Receipt(MessageState.DUPLICATE, message_id, reply=first.reply)
+    def full_quarantines(self) -> frozenset[str]:
+        """Names of the sources of which nothing more is taken: their quarantine is full."""
+        return self._reception.full_quarantines([source.name for source in self.directory.sources])
+
+    def release_parked(self, reader: Reader) -> list[Receipt]:
+        """
+        Process, in their order, the parked messages that wait for no other any more.
+
+        Raises:
+            StoreError: nothing more is durable, or nobody knows.
+        """
+        return self._reception.release(reader)
 
     def cross_reference(
         self,
@@ -271,6 +233,8 @@ class Registry:
         visible: frozenset[str],
         actor: str,
         as_of: datetime | None = None,
+        follow_retired: bool = True,
+        trace: Mapping[str, Any] | None = None,
     ) -> tuple[PatientIdentifier, ...]:
         """
         The other identifiers of the person a record is about.
@@ -282,42 +246,90 @@ class Registry:
         Args:
             targets: domain keys wanted; None for every one the caller may see.
             visible: domain keys the caller may see; nothing else leaves.
+            follow_retired: False for a caller to whom a retired identifier is unknown.
+            trace: what tells this question from others in the audit trail: never what is asked.
 
         Raises:
             UnknownIdentifier: never stated to this index, or not to be answered.
         """
-        with self._store.read() as uow:
-            answer = self._answers.cross_reference(uow, key, targets=targets, visible=visible, as_of=as_of)
-            asked = self._answers.named(uow, key, as_of=as_of)
-        subject = f"record/{asked.id}" if asked is not None else "record/unknown"
-        named = [member.record.id for member in answer or ()]
-        self._audit_read(
-            actor, "E", "query.cross_reference", subject, {"found": answer is not None, "named": named}
+        _, identifiers = self.cross_referenced(
+            key,
+            targets=targets,
+            visible=visible,
+            actor=actor,
+            as_of=as_of,
+            follow_retired=follow_retired,
+            trace=trace,
         )
-        if answer is None:
-            raise UnknownIdentifier("identifier")
-        return tuple(member.identifier for member in answer)
+        return identifiers
 
-    def record_refusal(self, *, actor: str, kind: str, place: str) -> None:
-        """Leave the trace of a question that was not answered: who may not ask, or asked for what it may not see."""
-        self._audit_read(actor, "E", f"{kind}.refused", "query", {"place": place})
-
-    def euid_of(self, key: RecordKey, *, as_of: datetime | None = None) -> str:
+    def cross_referenced(
+        self,
+        key: RecordKey,
+        *,
+        targets: frozenset[str] | None,
+        visible: frozenset[str],
+        actor: str,
+        as_of: datetime | None = None,
+        follow_retired: bool = True,
+        trace: Mapping[str, Any] | None = None,
+    ) -> tuple[str, tuple[PatientIdentifier, ...]]:
         """
-        The enterprise identifier of the set a source record is in.
+        `cross_reference`, with what identifies the person: `Person.id`, or the enterprise identifier.
+
+        Raises:
+            UnknownIdentifier: as `cross_reference`.
+        """
+        with self._store.read() as uow:
+            found = self._answers.cross_reference(uow, key, targets=targets, visible=visible, as_of=as_of)
+            asked = None if found is not None else self._answers.named(uow, key, as_of=as_of)
+        asked_id = found.asked_id if found is not None else asked.id if asked is not None else "unknown"
+        retired = found is not None and found.retired
+        if retired and not follow_retired:
+            found = None
+        named = [member.record.id for member in found.members] if found is not None else []
+        details = {"found": found is not None, "named": named, **(trace or {})}
+        if retired:
+            details["retired"] = True
+        self._audit_read(actor, "E", "query.cross_reference", f"record/{asked_id}", details)
+        if found is None:
+            raise UnknownIdentifier("identifier")
+        return found.person, tuple(member.identifier for member in found.members)
+
+    def is_doubtful(self, key: RecordKey, *, visible: frozenset[str], as_of: datetime | None = None) -> bool:
+        """
+        Whether the identity an identifier is of is doubtful, to who may see these domains.
+
+        It goes with an answer that is audited, and leaves no trace of its own.
+        """
+        with self._store.read() as uow:
+            found = self._answers.cross_reference(uow, key, targets=frozenset(), visible=visible, as_of=as_of)
+        return found is not None and found.doubtful
+
+    def record_refusal(
+        self, *, actor: str, kind: str, place: str, trace: Mapping[str, Any] | None = None
+    ) -> None:
+        """Leave the trace of a question that was not answered: who may not ask, or asked for what it may not see."""
+        self._audit_read(actor, "E", f"{kind}.refused", "query", {"place": place, **(trace or {})})
+
+    def euid_of(
+        self, key: RecordKey, *, as_of: datetime | None = None, visible: frozenset[str] | None = None
+    ) -> str:
+        """
+        What identifies the person of a source record: the enterprise identifier, or `Person.id`.
+
+        Args:
+            visible: domain keys the caller may see; None for every one.
 
         Raises:
             UnknownIdentifier: never stated, or not to be answered.
         """
+        seen = self._domains if visible is None else visible
         with self._store.read() as uow:
-            members = self._answers.answerable_set(uow, key, as_of=as_of)
-            if members is None:
-                raise UnknownIdentifier("identifier")
-            record = self._answers.named(uow, key, as_of=as_of)
-            euid = uow.memberships.euid_of(record.id, as_of=as_of) if record else None
-        if euid is None:
+            found = self._answers.cross_reference(uow, key, targets=None, visible=seen, as_of=as_of)
+        if found is None:
             raise UnknownIdentifier("identifier")
-        return euid
+        return found.person
 
     def enterprise_record(
         self, euid: str, *, visible: frozenset[str], actor: str, as_of: datetime | None = None
@@ -337,6 +349,49 @@ class Registry:
         self._audit_read(actor, "R", "patient.read", f"euid/{answer.euid if answer else 'unknown'}")
         if answer is None:
             raise UnknownIdentifier("euid", "unknown enterprise identifier")
+        return answer
+
+    def person(
+        self, person_id: str, *, visible: frozenset[str], actor: str, as_of: datetime | None = None
+    ) -> Person:
+        """
+        A person as the caller may see them, by the identifier that `Person.id` had at any time.
+
+        Raises:
+            UnknownIdentifier: never issued, or nothing of the person is visible to the caller.
+        """
+        with self._store.read() as uow:
+            found = self._finding.person(uow, person_id, visible=visible, as_of=as_of)
+        self._audit_read(actor, "R", "patient.read", f"euid/{found.id if found else 'unknown'}")
+        if found is None:
+            raise UnknownIdentifier("euid", "unknown enterprise identifier")
+        return found
+
+    def search(
+        self,
+        wanted: Search,
+        *,
+        visible: frozenset[str],
+        actor: str,
+        most: int,
+        as_of: datetime | None = None,
+        trace: Mapping[str, Any] | None = None,
+    ) -> SearchAnswer:
+        """
+        The people that answer a search, most alike first (see `mpi.index.search`).
+
+        What was asked is audited by the names of its parts, never by their values.
+
+        Args:
+            visible: domain keys the caller may see; nothing else is found, counted or answered.
+            most: how many people may be answered; when there are more, nobody is.
+            trace: what tells this question from others in the audit trail: never what is asked.
+        """
+        with self._store.read() as uow:
+            answer = self._finding.search(uow, wanted, visible=visible, most=most, as_of=as_of)
+        named = [found.person.id for found in answer.found]
+        details = {"asked": asked_parts(wanted), "found": len(named), "too_broad": answer.too_broad}
+        self._audit_read(actor, "E", "query.search", "query", {**details, "named": named, **(trace or {})})
         return answer
 
     def find_candidates(
@@ -362,6 +417,58 @@ class Registry:
         self._audit_read(
             actor, "E", "query.match", "query", {"named": [candidate.euid for candidate in found]}
         )
+        return found
+
+    def match(
+        self,
+        identity: Demographics,
+        *,
+        keys: Collection[RecordKey],
+        visible: frozenset[str],
+        actor: str,
+        limit: int = 20,
+    ) -> tuple[Match, ...]:
+        """
+        The people that an identity may be, graded, best first. Nothing of the identity is stored.
+
+        Args:
+            keys: identifiers that came with it.
+            visible: domain keys the caller may see; records of others do not answer.
+        """
+        traits = normalise(identity)
+        with self._store.read() as uow:
+            candidates = self._answers.find_candidates(uow, traits, visible=visible)[:limit]
+            wanted = Search(persons=tuple(candidate.record.native_euid for candidate in candidates))
+            found = self._finding.search(uow, wanted, visible=visible, most=limit).found if candidates else ()
+        person_of = {member.record.id: one.person for one in found for member in one.person.members}
+        matches = [
+            graded(traits, keys, person_of[candidate.record.id], candidate.score)
+            for candidate in candidates
+            if candidate.record.id in person_of
+        ]
+        details = {"named": [match.person.id for match in matches]}
+        self._audit_read(actor, "E", "query.match", "query", details)
+        return tuple(sorted(matches, key=rank))
+
+    def person_versions(
+        self, person_id: str, *, visible: frozenset[str], actor: str, most: int
+    ) -> tuple[Version, ...]:
+        """
+        The newest versions of a person as the caller may see them, the present one first.
+
+        Raises:
+            UnknownIdentifier: never issued, or nothing of the person is visible to the caller.
+        """
+
+        def person_at(uow: UnitOfWork, asked: str, as_of: datetime | None) -> Person | None:
+            return self._finding.person(uow, asked, visible=visible, as_of=as_of)
+
+        with self._store.read() as uow:
+            every = versions_of(uow, person_id, visible=visible, person_at=person_at)
+            found = tuple(islice(every, most))
+        self._audit_read(actor, "R", "patient.read", f"euid/{found[0].person.id if found else 'unknown'}")
+        if not found:
+            raise UnknownIdentifier("euid", "unknown enterprise identifier")
         return found
 
     def resolve(
@@ -503,6 +610,8 @@ class Registry:
                 raise StaleReview(f"review {task_id} is at version {task.version}, not {version}")
             _refuse_claimed(task, reviewer, now)
             decided = self._decisions.decide(uow, task, verdict, actor=actor, reason=reason, at=now)
+            ends = uow.records.by_ids({task.key.left_id, task.key.right_id}).values()
+            self.reporting.follow(uow, [record.key for record in ends], by=actor, at=now)
             uow.reviews.claim(task_id, by="", at=None)
             details = {"fact": decided.fact_id, "state": decided.state}
             uow.audit.append(AuditEvent(actor, "U", f"review.{verdict}", f"task/{task_id}", now, details))
@@ -603,6 +712,7 @@ class Registry:
         actor = f"user:{reviewer}"
         with self._store.write() as uow:
             facts = act(uow, actor, now)
+            self.reporting.follow(uow, _ends(facts), by=actor, at=now)
             details = {"facts": [fact.id for fact in facts], "proposed": not all(f.stands for f in facts)}
             uow.audit.append(AuditEvent(actor, "U", kind, f"fact/{facts[0].id}", now, details))
             uow.commit()
@@ -625,6 +735,7 @@ class Registry:
         now = self._clock()
         with self._store.write() as uow:
             fact = self._decisions.withdraw(uow, _fact(uow, fact_id), actor=actor, at=now, knowing=knowing)
+            self.reporting.follow(uow, _ends(uow.facts.of_act(fact.act_id or fact.id)), by=actor, at=now)
             kind = "fact.withdrawn" if fact.withdrawn_at is not None else "fact.withdrawal_asked"
             uow.audit.append(AuditEvent(actor, "U", kind, f"fact/{fact_id}", now))
             uow.commit()
@@ -648,6 +759,7 @@ class Registry:
         with self._store.write() as uow:
             fact, euid, seeds = erase(uow, self.intake, key, actor=actor, reason=reason, at=now)
             self.derivation.recompute(uow, seeds, at=now, cause=f"fact/{fact}")
+            self.reporting.follow(uow, _ends([_fact(uow, fact)]), by=actor, at=now)
             uow.audit.append(AuditEvent(actor, "D", "identity.erased", f"euid/{euid}", now, {"fact": fact}))
             uow.commit()
         return euid
@@ -660,7 +772,7 @@ class Registry:
             UnknownIdentifier: never issued, or nothing of it is visible to the caller.
         """
         with self._store.read() as uow:
-            found = read_timeline(uow, euid, visible=visible, changes_person=self.intake.changes_person)
+            found = self._answers.timeline(uow, euid, visible=visible)
         self._audit_read(actor, "R", "patient.timeline", f"euid/{euid if found else 'unknown'}")
         if not found:
             raise UnknownIdentifier("euid", "unknown enterprise identifier")
@@ -690,7 +802,7 @@ class Registry:
         if found is None:
             raise UnknownIdentifier("identifier")
         notified = tuple(row for row in rows if euids & set(row.payload.get("euids", ())))
-        return Told(tuple(member.identifier for member in found), notified)
+        return Told(tuple(member.identifier for member in found.members), notified)
 
     def facts(self, *, after: int = 0, limit: int = 50) -> list[Fact]:
         """Assertions by ascending id, withdrawn ones included."""
@@ -698,11 +810,17 @@ class Registry:
             return uow.facts.page(after=after, limit=limit)
 
     def messages(
-        self, *, state: MessageState | None = None, source: str | None = None, after: int = 0, limit: int = 50
+        self,
+        *,
+        state: MessageState | None = None,
+        source: str | None = None,
+        problem: str | None = None,
+        after: int = 0,
+        limit: int = 50,
     ) -> list[StoredMessage]:
         """The journal of received messages by ascending id."""
         with self._store.read() as uow:
-            return uow.inbox.page(state=state, source=source, after=after, limit=limit)
+            return uow.inbox.page(state=state, source=source, problem=problem, after=after, limit=limit)
 
     def message(self, message_id: int, *, actor: str) -> StoredMessage:
         """
@@ -727,9 +845,7 @@ class Registry:
         self, actor: str, action: str, kind: str, subject: str, details: Mapping[str, Any] | None = None
     ) -> None:
         """A read leaves its trace, durable, before it is answered; and never in the reader's own snapshot."""
-        with self._store.write() as uow:
-            uow.audit.append(AuditEvent(actor, action, kind, subject, self._clock(), dict(details or {})))
-            uow.commit()
+        self._store.trace(AuditEvent(actor, action, kind, subject, self._clock(), dict(details or {})))
 
 
 def policy_in_bits(policy: LinkPolicy, model: MatchModel) -> LinkPolicy:
@@ -747,6 +863,11 @@ def _fact(uow: UnitOfWork, fact_id: int) -> Fact:
     if fact is None:
         raise UnknownReview(f"fact {fact_id}: no such fact")
     return fact
+
+
+def _ends(facts: Iterable[Fact]) -> set[RecordKey]:
+    """The records that facts are about."""
+    return {key for fact in facts for key in (fact.left, fact.right)}
 
 
 def _live_task(uow: UnitOfWork, task_id: int) -> Task:
@@ -775,102 +896,3 @@ def _unless_protected(record: StoredRecord) -> StoredRecord:
     if not record.traits.attributes & NEVER_ANSWERED:
         return record
     return replace(record, demographics=Demographics(), traits=Traits(attributes=record.traits.attributes))
-
-
-def _attempt(read: Callable[[], Instruction]) -> tuple[Instruction | None, Exception | None]:
-    try:
-        return read(), None
-    except (FeedError, RegistryError, NotPermitted) as error:
-        return None, error
-    except _POISON as error:
-        return None, _defect(error)
-
-
-class _Defect(MpiError):
-    """A defect of this index met on a message. Only the kind of error is kept: its text may hold data."""
-
-    place = "message"
-
-
-def _defect(error: Exception) -> _Defect:
-    return _Defect(f"internal error ({type(error).__name__})")
-
-
-def _receipt(problem: Exception | None, warnings: tuple[str, ...]) -> Receipt:
-    """The outcome of a message before it is journalled: its number and effect are not known yet."""
-    if problem is None:
-        state = MessageState.APPLIED
-    elif isinstance(problem, UnsupportedMessage):
-        state = MessageState.REFUSED
-    else:
-        state = MessageState.QUARANTINED
-    return Receipt(state, 0, error=problem, warnings=warnings)
-
-
-def _had_its_turn(prior: StoredMessage | None) -> bool:
-    """Whether a message was kept when its number was expected, and could not be applied: it may be corrected."""
-    return (
-        prior is not None
-        and prior.state is not MessageState.APPLIED
-        and prior.error != OutOfSequence.__name__
-    )
-
-
-def _take_turn(
-    uow: UnitOfWork, source: str, number: int, *, corrects: bool
-) -> tuple[int, OutOfSequence | None]:
-    """The number a source has to send after this message, and why it is not this one's turn."""
-    expected = uow.sequences.expected(source)
-    try:
-        following = sequence.following(number, expected)
-    except OutOfSequence as gap:
-        return gap.expected, None if corrects and number < gap.expected else gap
-    if following != expected:
-        uow.sequences.expect(source, following)
-    return sequence.ANY if following is None else following, None
-
-
-def _warnings(instruction: Instruction | None) -> tuple[str, ...]:
-    if isinstance(instruction, IdentityStated):
-        return tuple(dict.fromkeys(text for record in instruction.records for text in record.warnings))
-    if isinstance(instruction, IdentifiersMerged | IdentifiersLinked | PatientMoved):
-        return instruction.warnings
-    return ()
-
-
-def _message_audit(
-    envelope: Envelope,
-    receipt: Receipt,
-    instruction: Instruction | None,
-    effect: Effect,
-    *,
-    actor: str,
-    at: datetime,
-) -> list[AuditEvent]:
-    """The audit events of one message: a merge is two, one for each identifier (ITI-8 3.8.5.2)."""
-    who = actor or f"source:{envelope.source}"
-    subject = f"message/{receipt.message_id}"
-    details = {"event": envelope.event, "control_id": envelope.control_id, "records": list(effect.records)}
-    if receipt.state is not MessageState.APPLIED:
-        return [AuditEvent(who, "E", f"message.{receipt.state}", subject, at, {"event": envelope.event})]
-    match instruction:
-        case IdentifiersMerged() if effect.records:
-            survivor, subsumed = effect.records
-            return [
-                AuditEvent(who, "D", "identity.subsumed", f"record/{subsumed}", at, details),
-                AuditEvent(who, "U", "identity.merged", f"record/{survivor}", at, details),
-            ]
-        case IdentifiersLinked(linked=linked):
-            return [
-                AuditEvent(
-                    who, "U", "identity.linked" if linked else "identity.unlinked", subject, at, details
-                )
-            ]
-        case PatientMoved():
-            return [AuditEvent(who, "U", "identity.visits_moved", subject, at, details)]
-        case IdentityStated():
-            return [
-                AuditEvent(who, "U", "identity.stated", subject, at, {**details, "moved": list(effect.moved)})
-            ]
-        case _:
-            return [AuditEvent(who, "E", "message.applied", subject, at, details)]

@@ -7,7 +7,7 @@ equally joins neither.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -57,6 +57,7 @@ class Resolution:
             one half for a probable one, 0 without a group.
         members: visible identifiers of its enterprise record.
         companions: positions, in the request, of the other identities of the same person.
+        doubtful: a visible record of the person is: nothing of it is certain.
     """
 
     suid: str
@@ -65,6 +66,7 @@ class Resolution:
     probability: float
     members: tuple[PatientIdentifier, ...]
     companions: tuple[int, ...]
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,55 @@ def group_guests(
         scores: by (smaller node id, larger node id), every pair at or above the lower threshold
             in which at least one is a guest.
     """
+    placed: dict[int, GuestGroup] = {}
+    for some_guests, some_hosts, some_scores in _connected(guests, hosts, scores):
+        placed |= _group_connected(
+            some_guests, some_hosts, some_scores, policy=policy, contradicts=contradicts
+        )
+    return placed
+
+
+def _connected(
+    guests: Sequence[Guest], hosts: Sequence[Host], scores: Mapping[tuple[int, int], ScoredPair]
+) -> Iterator[tuple[list[Guest], list[Host], dict[tuple[int, int], ScoredPair]]]:
+    """The parts that no pair and no set joins: what becomes of one says nothing of another."""
+    part_of: dict[int | str, list[int | str]] = {}
+
+    def join(left: int | str, right: int | str) -> None:
+        one, other = part_of.setdefault(left, [left]), part_of.setdefault(right, [right])
+        if one is other:
+            return
+        if len(one) < len(other):
+            one, other = other, one
+        one += other
+        part_of.update(dict.fromkeys(other, one))
+
+    for guest in guests:
+        join(guest.node_id, guest.node_id)
+    for host in hosts:
+        join(host.node_id, host.euid)
+    for left, right in scores:
+        join(left, right)
+    parts: dict[int, tuple[list[Guest], list[Host], dict[tuple[int, int], ScoredPair]]] = {
+        id(part): ([], [], {}) for part in part_of.values()
+    }
+    for guest in guests:
+        parts[id(part_of[guest.node_id])][0].append(guest)
+    for host in hosts:
+        parts[id(part_of[host.node_id])][1].append(host)
+    for pair, scored in scores.items():
+        parts[id(part_of[pair[0]])][2][pair] = scored
+    yield from (part for part in parts.values() if part[0])
+
+
+def _group_connected(
+    guests: Sequence[Guest],
+    hosts: Sequence[Host],
+    scores: Mapping[tuple[int, int], ScoredPair],
+    *,
+    policy: LinkPolicy,
+    contradicts: Callable[[int, int], bool],
+) -> dict[int, GuestGroup]:
     guest_ids = {guest.node_id for guest in guests}
     nodes = [Node(g.node_id, RecordKey("guest", g.anchor), "", None, g.traits.qualified_ins) for g in guests]
     nodes += [Node(h.node_id, h.key, h.euid, _EPOCH, h.traits.qualified_ins) for h in hosts]

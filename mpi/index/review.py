@@ -27,6 +27,8 @@ class Topic(StrEnum):
     BLOCK = "block"
     """Left and right are the same record."""
     QUALITY = "quality"
+    REPORT = "report"
+    """Left and right are the same record. Answered where the reports about it are."""
 
 
 class TaskKind(StrEnum):
@@ -50,6 +52,8 @@ class TaskKind(StrEnum):
     """A record whose candidates could not all be compared."""
     QUALITY_ANOMALY = "quality_anomaly"
     """A source says something that hints at a wrong identity, such as visits moved between patients."""
+    REPORTED_IDENTITY = "reported_identity"
+    """Somebody reported that the identity is wrong; its doubt stands until a person answers the report."""
 
 
 TOPIC: Mapping[TaskKind, Topic] = {
@@ -62,6 +66,7 @@ TOPIC: Mapping[TaskKind, Topic] = {
     TaskKind.OVERLAY: Topic.OVERLAY,
     TaskKind.OVERSIZED_BLOCK: Topic.BLOCK,
     TaskKind.QUALITY_ANOMALY: Topic.QUALITY,
+    TaskKind.REPORTED_IDENTITY: Topic.REPORT,
 }
 
 GRAVITY: Mapping[TaskKind, int] = {
@@ -74,6 +79,7 @@ GRAVITY: Mapping[TaskKind, int] = {
     TaskKind.CONFLICT: 6,
     TaskKind.INS_COLLISION: 7,
     TaskKind.OVERLAY: 8,
+    TaskKind.REPORTED_IDENTITY: 9,
 }
 """How bad it is when nobody looks: a missed link hides an exam, an overlay shows another person's."""
 
@@ -111,6 +117,7 @@ ANSWERS: Mapping[Topic, frozenset[Verdict]] = {
     Topic.OVERLAY: frozenset({Verdict.SAME, Verdict.DIFFERENT, Verdict.RECYCLED, Verdict.UNDECIDED}),
     Topic.BLOCK: frozenset({Verdict.DISMISSED, Verdict.UNDECIDED}),
     Topic.QUALITY: frozenset({Verdict.DISMISSED, Verdict.UNDECIDED}),
+    Topic.REPORT: frozenset({Verdict.UNDECIDED}),
 }
 """What may be answered to which question."""
 

@@ -28,9 +28,18 @@ def elsewhere(uow: UnitOfWork, studies: Iterable[Study]) -> tuple[RecordKey, ...
     return tuple(found)
 
 
-def keep(uow: UnitOfWork, studies: Iterable[Study], *, message_id: int) -> None:
-    """Keep what a message tells of studies."""
+def keep(
+    uow: UnitOfWork, studies: Iterable[Study], *, formerly: Iterable[RecordKey] = (), message_id: int
+) -> None:
+    """
+    Keep what a message tells of studies.
+
+    Args:
+        formerly: what they were found under before: there they are no more.
+    """
     for study in studies:
+        for record in formerly:
+            uow.studies.forget(study.uid, study.source, record._replace(epoch=0))
         uow.studies.keep(replace(study, message_id=message_id))
 
 

@@ -4,17 +4,16 @@ The timeline of a person: what happened to the records it holds or ever held, by
 Read from what is kept for ever: statements, facts, memberships, and the versions of tasks.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from mpi.identity.ins import NEVER_ANSWERED
 from mpi.identity.model import RecordKey
 from mpi.index.epochs import ChangesPerson, read_epochs
 from mpi.index.events import Fact
-from mpi.index.ports import StoredRecord, UnitOfWork
+from mpi.index.ports import Membership, StoredRecord, UnitOfWork
 from mpi.index.review import Task
 
 
@@ -57,28 +56,25 @@ class Happening:
 
 
 def read_timeline(
-    uow: UnitOfWork, euid: str, *, visible: frozenset[str], changes_person: ChangesPerson
+    uow: UnitOfWork,
+    records: Mapping[int, StoredRecord],
+    memberships: Iterable[tuple[RecordKey, Membership]],
+    *,
+    visible: frozenset[str],
+    changes_person: ChangesPerson,
 ) -> tuple[Happening, ...]:
     """
-    Everything that happened to the records an enterprise identifier holds or ever held, oldest first.
+    Everything that happened to some records, oldest first.
 
     Args:
+        records: by id; none that may not be seen.
+        memberships: those the records had, of each in their order.
         visible: domain keys the caller may see; what is about other records as well is left out.
     """
-    ids = {*uow.memberships.ever_members(euid)}
-    native = uow.records.by_native_euid(euid)
-    now = uow.memberships.euid_of(native.id) if native else None
-    if now is not None:
-        ids |= set(uow.memberships.members(now))
-    records = {
-        record.id: record
-        for record in uow.records.by_ids(ids).values()
-        if record.key.domain in visible and not record.traits.attributes & NEVER_ANSWERED
-    }
     found = [
         *_statements(uow, records, changes_person),
         *_facts(uow, records, visible),
-        *_memberships(uow, records),
+        *_memberships(memberships),
         *_tasks(uow, records, visible),
     ]
     order = list(What)
@@ -139,13 +135,16 @@ def _of_fact(fact: Fact, at: datetime, what: What, actor: str) -> Happening:
     return Happening(at, what, subjects, actor, cause, details)
 
 
-def _memberships(uow: UnitOfWork, records: Mapping[int, StoredRecord]) -> Iterator[Happening]:
-    for record in records.values():
-        left = ""
-        for membership in uow.memberships.history(record.id):
-            details = {"euid": membership.euid, "left": left, "model": membership.model_version}
-            yield Happening(membership.valid_from, What.JOINED, (record.key,), "", membership.cause, details)
-            left = membership.euid
+def _memberships(memberships: Iterable[tuple[RecordKey, Membership]]) -> Iterator[Happening]:
+    left: dict[RecordKey, str] = {}
+    for key, membership in memberships:
+        details = {
+            "euid": membership.euid,
+            "left": left.get(key, ""),
+            "model": membership.model_version,
+        }
+        yield Happening(membership.valid_from, What.JOINED, (key,), "", membership.cause, details)
+        left[key] = membership.euid
 
 
 def _tasks(

@@ -12,7 +12,6 @@ Source: invariants I1, I2, I24, I32, I39, I41 and I48 of the reliability design.
 """
 
 import math
-from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -23,10 +22,11 @@ from typing import Any
 from mpi.errors import ModelError
 from mpi.identity.model import RecordKey, Urgency
 from mpi.index.audit import AuditEvent, ChainedEvent, first_break
+from mpi.index.counting import CountById
 from mpi.index.derivation import Component
 from mpi.index.epochs import Epoch, read_epochs
 from mpi.index.euid import native_euid
-from mpi.index.events import ABOUT_A_STATEMENT, RETIRING, Fact, FactKind, MessageState
+from mpi.index.events import ABOUT_A_STATEMENT, IN_DOUBT, RETIRING, Envelope, Fact, FactKind, MessageState
 from mpi.index.graph import Edge, Node
 from mpi.index.intake import BLOCK_CAP, Intake, fold, keys_of
 from mpi.index.models import active_model, model_of
@@ -229,24 +229,6 @@ def _alike(left: float | None, right: float | None) -> bool:
 # ------------------------------------------------------------------------------------ the verifier
 
 
-class _Counts:
-    """A small count for each id, in two bytes each."""
-
-    def __init__(self) -> None:
-        self._counts = array("H")
-
-    def __getitem__(self, id_: int) -> int:
-        return self._counts[id_] if id_ < len(self._counts) else 0
-
-    def add(self, id_: int, count: int = 1) -> None:
-        if id_ >= len(self._counts):
-            self._counts.frombytes(bytes(self._counts.itemsize * (id_ + 1 - len(self._counts))))
-        self._counts[id_] = min(self._counts[id_] + count, 0xFFFF)
-
-    def __len__(self) -> int:
-        return len(self._counts)
-
-
 _OF_ONE_MESSAGE = frozenset(
     {
         "identity.stated",
@@ -265,6 +247,31 @@ _OF_ONE_MESSAGE = frozenset(
 _COUNTED = ("records", "edges", "messages", "tasks", "facts", "tolerated")
 
 
+def _ends_its_wait(event: AuditEvent) -> bool:
+    """Whether an event is the only one of a message: it was discarded before it had its turn."""
+    return event.kind == "message.discarded" and event.details.get("was") == MessageState.PARKED
+
+
+def _is_same(left: Envelope, right: Envelope) -> bool:
+    return (left.dedupe_key, left.content_hash) == (right.dedupe_key, right.content_hash)
+
+
+def _ended(uow: UnitOfWork) -> int:
+    """How many messages are in the journal that came to an end of their own: row by row, not as counted."""
+    found = after = 0
+    while page := uow.inbox.lines(after=after, limit=_ROWS_PER_PAGE):
+        found += sum(line.state not in (MessageState.DUPLICATE, MessageState.PARKED) for line in page)
+        after = page[-1].id
+    return found
+
+
+def repeated(uow: UnitOfWork, duplicate: StoredMessage) -> StoredMessage | None:
+    """The message that a duplicate repeats. Those of earlier versions of this index only have its name."""
+    if duplicate.repeats is not None:
+        return uow.inbox.get(duplicate.repeats)
+    return uow.inbox.original(duplicate.envelope.dedupe_key)
+
+
 class _Verifier:
     """One verification."""
 
@@ -281,11 +288,11 @@ class _Verifier:
         self._on_progress = on_progress
         self._found: Counter[Check] = Counter()
         self._read: Counter[str] = Counter()
-        self._stated_by = _Counts()
+        self._stated_by = CountById()
         """By message: how many identities it stated, as the audit trail tells."""
-        self._statements_of = _Counts()
+        self._statements_of = CountById()
         """By message: how many statements there are."""
-        self._applied = _Counts()
+        self._applied = CountById()
         self._facts_told: set[int] = set()
         self._withdrawals_told: set[int] = set()
         self._chunk_read: Counter[str] = Counter()
@@ -337,7 +344,7 @@ class _Verifier:
         def noted(chain: Iterable[ChainedEvent]) -> Iterator[ChainedEvent]:
             nonlocal of_messages
             for item in chain:
-                of_messages += item.event.kind in _OF_ONE_MESSAGE
+                of_messages += item.event.kind in _OF_ONE_MESSAGE or _ends_its_wait(item.event)
                 self._note(item.event)
                 yield item
 
@@ -348,20 +355,14 @@ class _Verifier:
                 pass
             if broken is not None:
                 yield Difference(Check.AUDIT, f"audit/{broken}", "the chain is broken here")
-            by_source = uow.inbox.counts()
+            received = _ended(uow)
         except _UNREADABLE:
             yield Difference(
                 Check.READABLE, "audit", "the trail, or how many messages there are, cannot be read"
             )
             return
-        received = sum(
-            count
-            for by_state in by_source.values()
-            for state, count in by_state.items()
-            if state is not MessageState.DUPLICATE
-        )
         if received != of_messages:
-            problem = f"{received} messages are no duplicates, and {of_messages} left their event"
+            problem = f"{received} messages came to an end of their own, and {of_messages} left their event"
             yield Difference(Check.AUDIT, "audit", problem)
 
     def _note(self, event: AuditEvent) -> None:
@@ -429,8 +430,8 @@ class _Verifier:
     @staticmethod
     def _message(uow: UnitOfWork, message: StoredMessage) -> Iterator[Difference]:
         subject = f"message/{message.id}"
-        stopped = message.state in (MessageState.QUARANTINED, MessageState.REFUSED)
-        if stopped != bool(message.error):
+        went_well = message.state in (MessageState.APPLIED, MessageState.DUPLICATE)
+        if went_well == bool(message.error):
             yield Difference(Check.MESSAGE, subject, f"it is {message.state}, and its error says otherwise")
         if message.replay_of is not None:
             again = uow.inbox.get(message.replay_of)
@@ -439,12 +440,12 @@ class _Verifier:
             elif again.state in (MessageState.APPLIED, MessageState.DUPLICATE):
                 yield Difference(Check.MESSAGE, subject, f"it replays a message that is {again.state}")
         if message.state is MessageState.DUPLICATE and message.envelope.raw:  # what was erased has no name
-            first = uow.inbox.original(message.envelope.dedupe_key)
-            if first is None or first.id >= message.id or first.state is not MessageState.APPLIED:
-                yield Difference(Check.MESSAGE, subject, "it is a duplicate of no message that was applied")
-            elif first.envelope.content_hash != message.envelope.content_hash:
+            first = repeated(uow, message)
+            if first is None or first.id >= message.id or first.state is MessageState.DUPLICATE:
+                yield Difference(Check.MESSAGE, subject, "it is a duplicate of no message that came before")
+            elif not _is_same(first.envelope, message.envelope):
                 yield Difference(Check.MESSAGE, subject, "it is a duplicate of a message with other content")
-            elif first.reply != message.reply:
+            elif first.settled_at is None and first.reply != message.reply:
                 yield Difference(Check.MESSAGE, subject, "it was answered otherwise than the first time")
 
     # ----------------------------------------------------------------------------- records
@@ -845,7 +846,7 @@ def _answer_fits(task: Task, fact: Fact | None) -> bool:
 def _ends_fit(fact: Fact) -> bool:
     if not (fact.left.domain and fact.left.value and fact.right.domain and fact.right.value):
         return False
-    about_one = fact.kind in ABOUT_A_STATEMENT or fact.kind in (FactKind.DOUBTED, FactKind.ERASED)
+    about_one = fact.kind in ABOUT_A_STATEMENT | IN_DOUBT or fact.kind is FactKind.ERASED
     if about_one:
         return fact.left == fact.right
     has_direction = fact.kind in RETIRING or fact.kind is FactKind.MOVED

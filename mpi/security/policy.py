@@ -20,6 +20,8 @@ class Action(StrEnum):
     CROSS_REFERENCE = "cross_reference"
     READ_PATIENT = "read_patient"
     MATCH = "match"
+    SEARCH = "search"
+    """Look people up by what is known of them."""
     READ_REVIEWS = "read_reviews"
     DECIDE = "decide"
     READ_FACTS = "read_facts"
@@ -32,8 +34,29 @@ class Action(StrEnum):
     READ_TOLD = "read_told"
     """What a consumer was told in the past, protected identities of today included."""
     READ_MESSAGES = "read_messages"
+    READ_CONTENT = "read_content"
+    """A received message as it came, with its patient."""
+    SETTLE_MESSAGES = "settle_messages"
+    """Have messages that could not be applied processed again, corrected, or discarded."""
+    READ_NOTIFICATIONS = "read_notifications"
+    """What became of notifications; whom they are about, for a role that sees patients."""
+    MANAGE_NOTIFICATIONS = "manage_notifications"
+    """Send one again, pause or resume an addressee."""
     FEED = "feed"
     """State identities, as the configured source of the key's name."""
+    READ_AUDIT = "read_audit"
+    """Who did what, to whom: for keys that no domain is hidden from."""
+    REPORT = "report"
+    """Say that an identity is wrong."""
+    READ_REPORTS = "read_reports"
+    ANSWER_REPORT = "answer_report"
+    READ_CORRECTIONS = "read_corrections"
+    """What sites are asked to correct; a site, what it is asked itself."""
+    ASK_SITES = "ask_sites"
+    """Ask a site again, or take back what it was asked."""
+    READ_INDICATORS = "read_indicators"
+    SUBSCRIBE = "subscribe"
+    """Ask to be told of changes."""
     READ_INTERFACE = "read_interface"
     """What this index offers: the capability statement and the documentation. No patient in it."""
 
@@ -45,6 +68,7 @@ PERMITTED: Mapping[Action, frozenset[Role]] = {
     Action.CROSS_REFERENCE: _SEES_PATIENTS,
     Action.READ_PATIENT: _SEES_PATIENTS - {Role.SITE},
     Action.MATCH: _VIGILANCE | {Role.PORTAL},
+    Action.SEARCH: _SEES_PATIENTS,
     Action.READ_REVIEWS: _VIGILANCE | {Role.AUDITOR},
     Action.DECIDE: _VIGILANCE,
     Action.READ_FACTS: _VIGILANCE | {Role.AUDITOR},
@@ -55,9 +79,26 @@ PERMITTED: Mapping[Action, frozenset[Role]] = {
     Action.READ_TIMELINE: _VIGILANCE | {Role.AUDITOR},
     Action.READ_TOLD: frozenset({Role.AUDITOR}),
     Action.READ_MESSAGES: frozenset({Role.LEAD, Role.AUDITOR, Role.OPERATOR}),
+    Action.READ_CONTENT: frozenset({Role.LEAD, Role.AUDITOR}),
+    Action.SETTLE_MESSAGES: frozenset({Role.LEAD, Role.OPERATOR}),
+    Action.READ_NOTIFICATIONS: frozenset({Role.LEAD, Role.AUDITOR, Role.OPERATOR}),
+    Action.MANAGE_NOTIFICATIONS: frozenset({Role.LEAD, Role.OPERATOR}),
     Action.FEED: frozenset({Role.SITE}),
+    Action.READ_AUDIT: frozenset({Role.AUDITOR}),
+    Action.REPORT: _VIGILANCE | {Role.PORTAL, Role.SITE},
+    Action.READ_REPORTS: _SEES_PATIENTS,
+    Action.ANSWER_REPORT: _VIGILANCE,
+    Action.READ_CORRECTIONS: _VIGILANCE | {Role.SITE, Role.AUDITOR},
+    Action.ASK_SITES: _VIGILANCE,
+    Action.READ_INDICATORS: _VIGILANCE | {Role.AUDITOR},
+    Action.SUBSCRIBE: frozenset({Role.PORTAL}),
     Action.READ_INTERFACE: frozenset(Role),
 }
+
+
+def may(caller: Caller, action: Action) -> bool:
+    """Whether the caller's role allows an action."""
+    return caller.role in PERMITTED[action]
 
 
 def check_may(caller: Caller, action: Action) -> None:
@@ -67,7 +108,7 @@ def check_may(caller: Caller, action: Action) -> None:
     Raises:
         NotPermitted: it does not. The message names the role and the action.
     """
-    if caller.role not in PERMITTED[action]:
+    if not may(caller, action):
         raise NotPermitted(f"the role {caller.role} may not {action.replace('_', ' ')}")
 
 
@@ -75,14 +116,17 @@ def visible_domains(caller: Caller, directory: Directory) -> frozenset[str]:
     """
     Keys of the domains whose records the caller may see, among those configured today.
 
-    A key without domains sees every domain, except a site's, which sees none. A key whose
-    domains are no longer configured sees none either: losing a domain never widens a key.
-    An operator sees no patient.
+    A site sees its own domains, those its key names, and those that a sharing agreement joins with
+    one of them. Another key without domains sees every domain; with domains, those and no other. A key
+    whose domains are no longer configured sees none: losing a domain never widens a key. An operator
+    sees no patient.
     """
     if caller.role is Role.OPERATOR:
         return frozenset()
+    if caller.role is Role.SITE:
+        return directory.shared_with(caller.domains & _all_domains(directory))
     if not caller.domains:
-        return frozenset() if caller.role is Role.SITE else _all_domains(directory)
+        return _all_domains(directory)
     return caller.domains & _all_domains(directory)
 
 

@@ -3,40 +3,55 @@
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Self
 
 from sqlalchemy import Connection, Engine, Executable
 from sqlalchemy.exc import DBAPIError
 
+from mpi.index.audit import AuditEvent
 from mpi.index.ports import (
+    Attempts,
     AuditTrail,
+    Corrections,
     Edges,
     Facts,
     Harvests,
     Inbox,
+    Indicators,
+    KeptAnswers,
     Keys,
     Memberships,
     Models,
     Outbox,
     Records,
     Relinks,
+    Reports,
     Reviews,
+    Searches,
     Sequences,
     Studies,
+    Subscriptions,
     UnitOfWork,
+    Waiting,
 )
+from mpi.store.answered import SqlKeptAnswers
+from mpi.store.commit import GroupCommit
 from mpi.store.feeds import SqlHarvests, SqlSequences, SqlStudies
 from mpi.store.journal import SqlInbox
 from mpi.store.links import SqlEdges, SqlFacts, SqlMemberships
 from mpi.store.models import SqlModels
+from mpi.store.outbox import SqlOutbox, SqlSubscriptions
 from mpi.store.records import Folds, SqlRecords
 from mpi.store.relinks import SqlRelinks
+from mpi.store.reports import SqlCorrections, SqlIndicators, SqlReports
 from mpi.store.reviews import SqlReviews
 from mpi.store.schema import check_schema, euid_secret, migrate
+from mpi.store.searches import SqlSearches
 from mpi.store.session import Session, guarded
-from mpi.store.trail import SqlAuditTrail, SqlKeys, SqlOutbox
+from mpi.store.trail import SqlAuditTrail, SqlKeys
+from mpi.store.waiting import SqlAttempts, SqlWaiting
 
 WAIT_FOR_WRITER_SECONDS = 30.0
 """How long a writer waits for its turn before it gives up with StoreError."""
@@ -58,11 +73,19 @@ class SqlUnitOfWork:
         self.audit: AuditTrail = SqlAuditTrail(session)
         self.outbox: Outbox = SqlOutbox(session)
         self.keys: Keys = SqlKeys(session)
+        self.kept_answers: KeptAnswers = SqlKeptAnswers(session)
         self.models: Models = SqlModels(session)
         self.relinks: Relinks = SqlRelinks(session)
         self.studies: Studies = SqlStudies(session)
         self.harvests: Harvests = SqlHarvests(session)
         self.sequences: Sequences = SqlSequences(session)
+        self.reports: Reports = SqlReports(session)
+        self.corrections: Corrections = SqlCorrections(session)
+        self.indicators: Indicators = SqlIndicators(session)
+        self.searches: Searches = SqlSearches(session)
+        self.waiting: Waiting = SqlWaiting(session)
+        self.attempts: Attempts = SqlAttempts(session)
+        self.subscriptions: Subscriptions = SqlSubscriptions(session)
 
     def commit(self) -> None:
         self._session.commit()
@@ -82,6 +105,8 @@ class SqlStore(ABC):
         self._reader_engine = reader
         self._in_this_thread = threading.local()
         self._folds = Folds()
+        self._traces = GroupCommit(self._append)
+        self._beside = ExitStack()
 
     def migrate(self) -> None:
         """
@@ -145,8 +170,41 @@ class SqlStore(ABC):
             finally:
                 session.close()
 
+    def trace(self, event: AuditEvent) -> None:
+        """
+        Append one audit event, durable when this returns; those of threads that wait together share a commit.
+
+        Raises:
+            StoreError: it is not durable, or nobody knows.
+            RuntimeError: this thread has a unit of work open.
+        """
+        if getattr(self._in_this_thread, "busy", False):
+            raise RuntimeError("this thread already has a unit of work open")
+        self._traces.write(event)
+
+    def _append(self, events: Sequence[AuditEvent]) -> None:
+        with self.write() as uow:
+            uow.audit.append_all(events)
+            uow.commit()
+
+    @abstractmethod
+    def claim(self, name: str) -> AbstractContextManager[bool]:
+        """
+        Whether this holder, and no other of any process, works on something meanwhile.
+
+        The database, or the system, lets go of it when its holder dies.
+
+        Raises:
+            StoreError: the store is down.
+        """
+
+    def also_close(self, action: Callable[[], object]) -> None:
+        """What else ends with the store."""
+        self._beside.callback(action)
+
     def close(self) -> None:
         """Close every connection. The store cannot be used afterwards."""
+        self._beside.close()
         self._reader_engine.dispose()
         self._writer_engine.dispose()
 

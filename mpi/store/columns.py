@@ -21,6 +21,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from mpi.identity.model import RecordKey
 
 _UNSTORABLE = re.compile("[\x00\x1a\ud800-\udfff]")
+_LAST_CHARACTER = 0x10FFFF
+"""Of Unicode: after every text that begins alike."""
 _ESCAPED = re.compile("\x1a([0-9a-f]{4})")
 
 
@@ -51,6 +53,16 @@ class AnyText(TypeDecorator[str]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         return value if value is None else stated(value)
+
+
+class OrderedText(TypeDecorator[str]):
+    """A text that is looked for by how it begins: in the order of its code points, whatever the database's own."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return Text() if dialect.name == "sqlite" else Text(collation="C")
 
 
 class JsonText(TypeDecorator[Any]):
@@ -168,6 +180,30 @@ def _among_on_sqlite(element: Among, compiler: SQLCompiler, **options: Any) -> s
 def _among_on_postgresql(element: Among, compiler: SQLCompiler, **options: Any) -> str:
     column, numbers = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} = ANY ({numbers})"
+
+
+class BeginsWith(_Condition):
+    """The column begins with the text of the parameter; of an index, as far as it is in the order of code points."""
+
+    name = "begins_with"
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[str], parameter: str) -> None:
+        text = bindparam(parameter, type_=AnyText())
+        super().__init__(column, text, text)
+
+
+@compiles(BeginsWith, "sqlite")
+def _begins_with_on_sqlite(element: BeginsWith, compiler: SQLCompiler, **options: Any) -> str:
+    column, first, same = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({column} >= {first} AND {column} < {same} || char({_LAST_CHARACTER}))"
+
+
+@compiles(BeginsWith)
+def _begins_with_on_postgresql(element: BeginsWith, compiler: SQLCompiler, **options: Any) -> str:
+    column, first, same = (compiler.process(clause, **options) for clause in element.clauses)
+    beyond = f"CAST({same} AS text) || chr({_LAST_CHARACTER})"
+    return f"({column} ~>=~ CAST({first} AS text) AND {column} ~<~ ({beyond}))"
 
 
 class AmongKeys(_Condition):

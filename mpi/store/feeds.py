@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, insert, literal, select, update
 
 from mpi.identity.model import RecordKey
 from mpi.index.events import Study
-from mpi.index.ports import HarvestCursor
+from mpi.index.ports import HarvestCondition, HarvestCursor
 from mpi.store.columns import Among, AmongKeys
 from mpi.store.session import AnyRow, Session
 from mpi.store.tables import HARVEST_PROGRESS, SOURCE_SEQUENCE, STUDY
@@ -25,10 +25,14 @@ _ONE = (
 _KNOWN = select(STUDY).where(*_ONE)
 _ADD = insert(STUDY)
 _REPLACE = update(STUDY).where(*_ONE)
+_FORGET = delete(STUDY).where(*_ONE)
 _ERASE = delete(STUDY).where(Among(_S.message_id, "message_ids"))
 
 _P = HARVEST_PROGRESS.c
 _CURSOR = select(_P.through, _P.skip).where(_P.source == bindparam("of_source"))
+_CONDITION = select(_P.problem, _P.running_since, _P.failing_since, _P.succeeded_at, _P.next_at).where(
+    _P.source == bindparam("of_source")
+)
 _BEGIN = insert(HARVEST_PROGRESS)
 _ADVANCE = update(HARVEST_PROGRESS).where(_P.source == bindparam("of_source"))
 
@@ -70,6 +74,10 @@ class SqlStudies:
             self._session.change(
                 _ADD, {**{name.removeprefix("study_"): value for name, value in key.items()}, **values}
             )
+
+    def forget(self, uid: str, source: str, record: RecordKey) -> None:
+        key = {"study_uid": uid, "study_source": source}
+        self._session.change(_FORGET, {**key, "study_domain": record.domain, "study_value": record.value})
 
     def of(self, keys: Collection[RecordKey]) -> list[Study]:
         wanted = [key._replace(epoch=0) for key in keys]
@@ -115,6 +123,22 @@ class SqlHarvests:
         values = {"through": cursor.through, "skip": cursor.skip, "updated_at": at}
         if not self._session.change(_ADVANCE, {"of_source": source, **values}):
             self._session.change(_BEGIN, {"source": source, **values})
+
+    def condition(self, source: str) -> HarvestCondition | None:
+        row = self._session.first(_CONDITION, {"of_source": source})
+        return HarvestCondition(*row) if row else None
+
+    def note(self, source: str, condition: HarvestCondition, *, at: datetime) -> None:
+        values = {
+            "problem": condition.problem,
+            "running_since": condition.running_since,
+            "failing_since": condition.failing_since,
+            "succeeded_at": condition.succeeded_at,
+            "next_at": condition.next_at,
+            "updated_at": at,
+        }
+        if not self._session.change(_ADVANCE, {"of_source": source, **values}):
+            self._session.change(_BEGIN, {"source": source, "through": None, "skip": 0, **values})
 
 
 class SqlSequences:

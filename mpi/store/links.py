@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
+    Select,
     Update,
     and_,
     bindparam,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     union,
     update,
 )
+from sqlalchemy.sql.util import ClauseAdapter
 
 from mpi.identity.model import RecordKey
 from mpi.index.events import Fact, FactKind
@@ -85,6 +88,24 @@ _EVER_MEMBERS = _MEMBERS.distinct()
 _MEMBERS_NOW, _MEMBERS_THEN = _MEMBERS.where(_STILL), _MEMBERS.where(*_THEN)
 _EUID = select(_M.euid).where(_M.record_id == bindparam("record_id"))
 _EUID_NOW, _EUID_THEN = _EUID.where(_STILL), _EUID.where(*_THEN)
+_ALL_OF = MEMBERSHIP.alias("all_of")
+
+
+def _together(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """The rows of every enterprise record that holds one of the records, under conditions on both sides."""
+    holding = select(_M.euid).where(Among(_M.record_id, "ids"), *conditions)
+    return (
+        select(_ALL_OF.c.euid, _ALL_OF.c.record_id)
+        .where(_ALL_OF.c.euid.in_(holding), *(_on_all(one) for one in conditions))
+        .order_by(_ALL_OF.c.record_id)
+    )
+
+
+def _on_all(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return ClauseAdapter(_ALL_OF).traverse(condition)
+
+
+_TOGETHER_NOW, _TOGETHER_THEN = _together(_STILL), _together(*_THEN)
 _HISTORY = (
     select(_M.record_id, _M.euid, _M.valid_from, _M.valid_to, _M.cause, _M.model_version)
     .where(_M.record_id == bindparam("record_id"))
@@ -256,6 +277,18 @@ class SqlMemberships:
         if as_of is None:
             return [row[0] for row in self._session.rows(_MEMBERS_NOW, {"euid": euid})]
         return [row[0] for row in self._session.rows(_MEMBERS_THEN, {"euid": euid, "as_of": as_of})]
+
+    def sets_of(self, record_ids: Collection[int], *, as_of: datetime | None = None) -> dict[str, list[int]]:
+        if not record_ids:
+            return {}
+        if as_of is None:
+            rows = self._session.rows(_TOGETHER_NOW, {"ids": record_ids})
+        else:
+            rows = self._session.rows(_TOGETHER_THEN, {"ids": record_ids, "as_of": as_of})
+        sets: dict[str, list[int]] = {}
+        for euid, record_id in rows:
+            sets.setdefault(euid, []).append(record_id)
+        return sets
 
     def ever_members(self, euid: str) -> list[int]:
         return [row[0] for row in self._session.rows(_EVER_MEMBERS, {"euid": euid})]

@@ -1,12 +1,26 @@
 """PostgreSQL, the production store: writers one after another by an advisory lock, readers on snapshots."""
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, column, create_engine, event, func, literal, select, table
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Engine,
+    bindparam,
+    column,
+    create_engine,
+    event,
+    func,
+    literal,
+    select,
+    table,
+)
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
 
 from mpi.errors import SettingsError, StoreError
 from mpi.store.base import WAIT_FOR_WRITER_SECONDS, SqlStore, connect
@@ -15,6 +29,7 @@ from mpi.store.session import guarded
 _WRITERS_LOCK = int.from_bytes(b"mpi-writ")
 """Every writer of every process takes this advisory lock first, and holds it to the end of its transaction."""
 
+_CLAIM = select(func.pg_try_advisory_lock(bindparam("key", type_=BigInteger)))
 _TAKE_TURN = select(func.pg_advisory_xact_lock(_WRITERS_LOCK))
 _TAKE_SNAPSHOT = select(literal(1))
 """PostgreSQL takes a reader's snapshot with its first statement; a dead connection is found out by it, too."""
@@ -59,6 +74,7 @@ class PostgresStore(SqlStore):
             dbapi_connection.isolation_level = IsolationLevel.REPEATABLE_READ
             dbapi_connection.read_only = True
 
+        self._claims_engine = _engine(url, {"statement_timeout": _STATEMENT_TIMEOUT_MS}, pool_size=0)
         super().__init__(writer=writer, reader=reader)
         try:
             _assert_fit(reader, allow_unsafe=allow_unsafe)
@@ -80,6 +96,20 @@ class PostgresStore(SqlStore):
     def _readers_turn(self) -> Iterator[None]:
         yield
 
+    @contextmanager
+    def claim(self, name: str) -> Iterator[bool]:
+        """A lock of the session: it ends with the connection, whatever ends that."""
+        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+        connection = guarded(self._claims_engine.connect)
+        try:
+            yield bool(guarded(lambda: connection.execute(_CLAIM, {"key": key}).scalar()))
+        finally:
+            connection.close()  # without a pool, that ends the session
+
+    def close(self) -> None:
+        super().close()
+        self._claims_engine.dispose()
+
     def _begin_write(self) -> Connection:
         return connect(self._writer_engine, first=_TAKE_TURN)
 
@@ -88,16 +118,20 @@ class PostgresStore(SqlStore):
 
 
 def _engine(url: URL, session_settings: dict[str, object], *, pool_size: int) -> Engine:
+    """An engine; without a pool, each of its connections is a session of its own, and never in a transaction."""
     options = " ".join(
         f"-c {name}={value}" for name, value in {"timezone": "UTC", **session_settings}.items()
     )
     asked = url.query.get("options", "")
+    pool: dict[str, Any] = {"pool_size": pool_size}
+    if not pool_size:
+        pool = {"poolclass": NullPool, "isolation_level": "AUTOCOMMIT"}
     try:
         return create_engine(
             url,
             connect_args={"options": f"{asked} {options}".strip(), "connect_timeout": 10},
-            pool_size=pool_size,
             hide_parameters=True,
+            **pool,
         )
     except ModuleNotFoundError:
         raise SettingsError(

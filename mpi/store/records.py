@@ -3,7 +3,6 @@
 import json
 import secrets
 import threading
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -37,6 +36,7 @@ from mpi.identity.model import (
 from mpi.identity.traits import Traits
 from mpi.index.ports import Candidates, StoredRecord, StoredStatement
 from mpi.store.columns import Among, AmongKeys
+from mpi.store.searches import forget, keep
 from mpi.store.session import AnyRow, Session
 from mpi.store.tables import BLOCKING_KEY, PAST_KEY, SOURCE_RECORD, STATEMENT
 
@@ -251,7 +251,9 @@ class SqlRecords:
             raise LookupError("no such record")
         wanted = set(blocking_keys)
         held: set[int] = set()
-        if self._session.unnamed.others("key", (record_id,)):
+        is_new = not self._session.unnamed.others("key", (record_id,))
+        keep(self._session, record, is_new=is_new)
+        if not is_new:
             held = {row[0] for row in self._session.rows(_KEYS_OF, {"record_id": record_id})}
         self._session.unnamed.named("key", (record_id,))
         if gone := sorted(held - wanted):
@@ -272,8 +274,22 @@ class SqlRecords:
     def candidates(
         self, keys: Sequence[int], *, excluding: int | None, block_cap: int, past: bool = False
     ) -> Candidates:
-        tokens: dict[int, int] = {}
-        oversized = 0
+        blocks, oversized = self._blocks(keys, block_cap, past=past)
+        tokens = {record_id: token for block in blocks.values() for record_id, token in block}
+        tokens.pop(excluding or 0, None)
+        known = self._folded(tokens)
+        return Candidates(tuple(known[record_id] for record_id in sorted(known)), oversized)
+
+    def sharing(self, keys: Collection[int], *, block_cap: int) -> dict[int, list[StoredRecord]]:
+        blocks, _ = self._blocks(keys, block_cap, past=False)
+        known = self._folded({record_id: token for block in blocks.values() for record_id, token in block})
+        return {key: [known[record_id] for record_id, _ in sorted(block)] for key, block in blocks.items()}
+
+    def _blocks(
+        self, keys: Iterable[int], block_cap: int, *, past: bool
+    ) -> tuple[dict[int, list[tuple[int, int]]], int]:
+        """By key, its holders with the token of their fold; and how many keys have too many to open."""
+        blocks: dict[int, list[tuple[int, int]]] = {}
         distinct = list(dict.fromkeys(keys))
         for start in range(0, len(distinct), _KEYS_PER_STATEMENT):
             chunk = distinct[start : start + _KEYS_PER_STATEMENT]
@@ -281,15 +297,16 @@ class SqlRecords:
             holders = self._session.rows(
                 _holders(len(chunk), past=past), {**parameters, "enough": block_cap + 1}
             )
-            sizes = Counter(row[0] for row in holders)
-            oversized += sum(size > block_cap for size in sizes.values())
-            tokens.update((row[1], row[2]) for row in holders if sizes[row[0]] <= block_cap)
-        tokens.pop(excluding or 0, None)
+            for place, record_id, token in holders:
+                blocks.setdefault(chunk[place], []).append((record_id, token))
+        small = {key: block for key, block in blocks.items() if len(block) <= block_cap}
+        return small, len(blocks) - len(small)
+
+    def _folded(self, tokens: Mapping[int, int]) -> dict[int, StoredRecord]:
+        """The records of these tokens, from memory where they are remembered."""
         known = {record_id: self._folds.get(record_id, token) for record_id, token in tokens.items()}
         read = self.by_ids([record_id for record_id, record in known.items() if record is None])
-        return Candidates(
-            tuple(known[record_id] or read[record_id] for record_id in sorted(known)), oversized
-        )
+        return {record_id: record or read[record_id] for record_id, record in known.items()}
 
     def erase(self, record_id: int) -> None:
         blank = {"record_id": record_id, "fold_token": _fold_token(), **_BLANK}
@@ -297,6 +314,7 @@ class SqlRecords:
             raise LookupError("no such record")
         for erase_keys in _ERASE_KEYS:
             self._session.change(erase_keys, {"record_id": record_id})
+        forget(self._session, record_id)
         self._folds.forget(record_id)
 
     def erase_statements(self, statement_ids: Collection[int]) -> None:

@@ -47,11 +47,11 @@ class Unnamed:
     """
     Records this transaction created, and which tables cannot name them yet.
 
-    A new record has no edge, key, membership or task until this same transaction writes one, so
+    A new record has no edge, key, membership, task or request until this same transaction writes one, so
     nobody needs to look for them: most first messages are of new records.
     """
 
-    KINDS = ("edge", "key", "membership", "task")
+    KINDS = ("edge", "key", "membership", "task", "correction")
 
     def __init__(self) -> None:
         self._by_kind: dict[str, set[int]] = {kind: set() for kind in self.KINDS}

@@ -47,6 +47,9 @@ class SqliteStore(SqlStore):
             raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old; 3.38 or newer is needed")
         self._lock = threading.Lock()
         self._between_processes: _LockFile | None = None
+        self._at_work: _LockFile | None = None
+        self._claimed: set[str] = set()
+        self._claims = threading.Lock()
         if url.database in (None, "", ":memory:"):
             self._in_memory = True
             engine = _engine(url, "BEGIN", {"foreign_keys": "ON"}, in_memory=True)
@@ -87,6 +90,28 @@ class SqliteStore(SqlStore):
         if self._between_processes is not None:
             self._between_processes.close()
             self._between_processes = None
+        if self._at_work is not None:
+            self._at_work.close()
+            self._at_work = None
+
+    @contextmanager
+    def claim(self, name: str) -> Iterator[bool]:
+        """Of several processes, one has every claim: as long as it holds any."""
+        with self._claims:
+            taken = name not in self._claimed and (bool(self._claimed) or self._starts_work())
+            if taken:
+                self._claimed.add(name)
+        try:
+            yield taken
+        finally:
+            if taken:
+                with self._claims:
+                    self._claimed.discard(name)
+                    if not self._claimed and self._at_work is not None:
+                        self._at_work.release()
+
+    def _starts_work(self) -> bool:
+        return self._at_work is None or self._at_work.taken()
 
     def _prepare_file(self, path: Path) -> None:
         """Only the owner may read what is in here: patients' identities."""
@@ -95,6 +120,7 @@ class SqliteStore(SqlStore):
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             if sys.platform != "win32":
                 self._between_processes = _LockFile(path.with_name(path.name + "-writer"))
+                self._at_work = _LockFile(path.with_name(path.name + "-relay"))
         except OSError as error:
             raise StoreError(f"the database file cannot be opened: {error.strerror}") from None
 
@@ -139,19 +165,23 @@ class _LockFile:
 
     @contextmanager
     def held(self, deadline: float) -> Iterator[None]:
-        while not self._taken():
+        while not self.taken():
             if time.monotonic() >= deadline:
                 raise StoreError("the writer's turn did not come: another process is writing")
             time.sleep(_POLL_SECONDS)
         try:
             yield
         finally:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            self.release()
 
     def close(self) -> None:
         os.close(self._descriptor)
 
-    def _taken(self) -> bool:
+    def release(self) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def taken(self) -> bool:
+        """Whether it is this process's now."""
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -9,11 +9,11 @@ was added to a table with rows has a default in the database: it is what those r
 from datetime import date, datetime
 from typing import Any, ClassVar, cast
 
-from sqlalchemy import Double, Index, MetaData, Table, false, text, true
+from sqlalchemy import Double, Index, MetaData, Table, Text, false, text, true
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-from mpi.store.columns import AnyText, JsonText, Number, UtcDateTime
+from mpi.store.columns import AnyText, JsonText, Number, OrderedText, UtcDateTime
 
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -65,6 +65,10 @@ class InboxRow(_Row, table=True):
     warnings: list[str] = Field(sa_type=JsonText)
     raw: bytes
     reply: bytes
+    repeats: int | None = Field(sa_type=Number)
+    settled_at: datetime | None = Field(sa_type=UtcDateTime)
+    settled_by: str = Field(sa_type=AnyText, sa_column_kwargs=_EMPTY)
+    settled_reason: str = Field(sa_type=AnyText, sa_column_kwargs=_EMPTY)
 
 
 class SourceRecordRow(_Row, table=True):
@@ -126,6 +130,42 @@ class PastKeyRow(_Row, table=True):
         index=True,
         sa_column_kwargs={"autoincrement": False},
     )
+
+
+class SearchNameRow(_Row, table=True):
+    """One form of a family name that a record is, or was, found by."""
+
+    __tablename__: ClassVar[str] = "search_name"
+    __table_args__ = (Index("ix_search_name_name_birth", "name", "birth"), {"sqlite_with_rowid": False})
+    birth: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    name: str = Field(primary_key=True, sa_type=OrderedText)
+    record_id: int = Field(
+        primary_key=True,
+        foreign_key="source_record.id",
+        sa_type=Number,
+        index=True,
+        sa_column_kwargs={"autoincrement": False},
+    )
+    domain: str = Field(sa_type=AnyText)
+    given: str = Field(sa_type=Text)
+    past: bool
+
+
+class SearchKeyRow(_Row, table=True):
+    """One key, of a phone, a mail address or a postal code, that a record is, or was, found by."""
+
+    __tablename__: ClassVar[str] = "search_key"
+    __table_args__ = {"sqlite_with_rowid": False}
+    key: int = Field(primary_key=True, sa_type=Number, sa_column_kwargs={"autoincrement": False})
+    record_id: int = Field(
+        primary_key=True,
+        foreign_key="source_record.id",
+        sa_type=Number,
+        index=True,
+        sa_column_kwargs={"autoincrement": False},
+    )
+    domain: str = Field(sa_type=AnyText)
+    past: bool
 
 
 class EdgeRow(_Row, table=True):
@@ -264,8 +304,19 @@ class AuditRow(_Row, table=True):
     details: dict[str, Any] = Field(sa_type=JsonText)
 
 
+class ToldRow(_Row, table=True):
+    """An identifier in a set of several that an audience was last told of; those of one set share `set_id`."""
+
+    __tablename__: ClassVar[str] = "told"
+    __table_args__ = (Index("ix_told_audience_set_id", "audience", "set_id"), {"sqlite_with_rowid": False})
+    audience: str = Field(primary_key=True)
+    domain: str = Field(primary_key=True, sa_type=AnyText)
+    value: str = Field(primary_key=True, sa_type=AnyText)
+    set_id: int = Field(sa_type=Number)
+
+
 class OutboxRow(_Row, table=True):
-    """One thing one consumer has to be told."""
+    """One thing one addressee has to be told, and what became of it."""
 
     __tablename__: ClassVar[str] = "outbox"
     id: int | None = Field(default=None, primary_key=True, sa_type=Number)
@@ -273,6 +324,52 @@ class OutboxRow(_Row, table=True):
     kind: str
     payload: dict[str, Any] = Field(sa_type=JsonText)
     created_at: datetime = Field(sa_type=UtcDateTime)
+    channel: str = Field(sa_column_kwargs={"server_default": "mllp"})
+    control_id: str = Field(sa_column_kwargs=_EMPTY)
+    state: str = Field(sa_column_kwargs={"server_default": "withdrawn"})
+    attempts: int = Field(sa_column_kwargs=_ZERO)
+    next_attempt_at: datetime | None = Field(sa_type=UtcDateTime)
+    delivered_at: datetime | None = Field(sa_type=UtcDateTime)
+    error: str = Field(sa_column_kwargs=_EMPTY)
+
+
+class PausedRow(_Row, table=True):
+    """An addressee that is sent nothing for now."""
+
+    __tablename__: ClassVar[str] = "paused"
+    consumer: str = Field(primary_key=True, sa_type=AnyText)
+    at: datetime = Field(sa_type=UtcDateTime)
+    by: str = Field(sa_type=AnyText)
+
+
+class SubscriptionRow(_Row, table=True):
+    """A FHIR subscription."""
+
+    __tablename__: ClassVar[str] = "subscription"
+    id: int | None = Field(default=None, primary_key=True, sa_type=Number)
+    owner: str = Field(sa_type=AnyText, index=True)
+    domains: list[str] = Field(sa_type=JsonText)
+    criteria: str = Field(sa_type=AnyText)
+    endpoint: str = Field(sa_type=AnyText)
+    header: str = Field(sa_type=AnyText)
+    payload: str = Field(sa_type=AnyText)
+    status: str
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    error: str
+
+
+class KeptAnswerRow(_Row, table=True):
+    """What a write over HTTP was answered, for a while: a repetition under the same key is not a second write."""
+
+    __tablename__: ClassVar[str] = "kept_answer"
+    caller: str = Field(primary_key=True, sa_type=AnyText)
+    key: str = Field(primary_key=True, sa_type=AnyText)
+    """SHA-256 of what the caller sent: it may be anything."""
+    fingerprint: str = Field(sa_type=AnyText)
+    claimed_at: datetime = Field(sa_type=UtcDateTime, index=True)
+    status: int = Field(sa_type=Number)
+    media_type: str = Field(sa_type=AnyText)
+    body: bytes
 
 
 class ApiKeyRow(_Row, table=True):
@@ -339,6 +436,28 @@ class HarvestProgressRow(_Row, table=True):
     through: date | None
     skip: int = Field(sa_type=Number)
     updated_at: datetime = Field(sa_type=UtcDateTime)
+    problem: str = Field(sa_type=AnyText, sa_column_kwargs=_EMPTY)
+    running_since: datetime | None = Field(sa_type=UtcDateTime)
+    failing_since: datetime | None = Field(sa_type=UtcDateTime)
+    succeeded_at: datetime | None = Field(sa_type=UtcDateTime)
+    next_at: datetime | None = Field(sa_type=UtcDateTime)
+
+
+class FeedCountRow(_Row, table=True):
+    """
+    How many messages of a source are in a state, of those that came in an hour since 1970.
+
+    Hour 0 counts them all, by where and why they were stopped; the others leave that empty.
+    """
+
+    __tablename__: ClassVar[str] = "feed_count"
+    __table_args__ = (Index("ix_feed_count_hour", "hour"), {"sqlite_with_rowid": False})
+    source: str = Field(primary_key=True, sa_type=AnyText)
+    hour: int = Field(primary_key=True, sa_type=Number, sa_column_kwargs={"autoincrement": False})
+    state: str = Field(primary_key=True)
+    place: str = Field(primary_key=True, sa_type=AnyText)
+    problem: str = Field(primary_key=True, sa_type=AnyText)
+    count: int = Field(sa_type=Number)
 
 
 class SourceSequenceRow(_Row, table=True):
@@ -349,6 +468,102 @@ class SourceSequenceRow(_Row, table=True):
     expected: int | None = Field(sa_type=Number)
 
 
+class WaitingRow(_Row, table=True):
+    """A patient whose later messages from a source wait for this message."""
+
+    __tablename__: ClassVar[str] = "waiting"
+    source: str = Field(primary_key=True, sa_type=AnyText)
+    patient: str = Field(primary_key=True, sa_type=AnyText)
+    message_id: int = Field(
+        primary_key=True,
+        foreign_key="inbox.id",
+        sa_type=Number,
+        index=True,
+        sa_column_kwargs={"autoincrement": False},
+    )
+
+
+class AttemptRow(_Row, table=True):
+    """A message during which the service ended, or whose handling was given up."""
+
+    __tablename__: ClassVar[str] = "attempt"
+    digest: str = Field(primary_key=True)
+    tries: int = Field(sa_type=Number)
+    last_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ReportRow(_Row, table=True):
+    """What somebody reported to be wrong; its words are empty once a record it is about is erased."""
+
+    __tablename__: ClassVar[str] = "report"
+    __table_args__ = (Index("ix_report_state_id", "state", "id"),)
+    id: int | None = Field(default=None, primary_key=True, sa_type=Number)
+    kind: str
+    actor: str = Field(sa_type=AnyText)
+    role: str
+    received_at: datetime = Field(sa_type=UtcDateTime)
+    changed_at: datetime = Field(sa_type=UtcDateTime)
+    comment: str = Field(sa_type=AnyText)
+    trait: str
+    study_uid: str = Field(sa_type=AnyText)
+    state: str
+    version: int
+    fact_id: int | None = Field(foreign_key="fact.id", sa_type=Number)
+    decided_by: str = Field(sa_type=AnyText)
+    answer: str = Field(sa_type=AnyText)
+
+
+class ReportAboutRow(_Row, table=True):
+    """A record that a report is about."""
+
+    __tablename__: ClassVar[str] = "report_about"
+    __table_args__ = {"sqlite_with_rowid": False}
+    report_id: int = Field(
+        primary_key=True, foreign_key="report.id", sa_type=Number, sa_column_kwargs={"autoincrement": False}
+    )
+    record_id: int = Field(
+        primary_key=True,
+        foreign_key="source_record.id",
+        sa_type=Number,
+        index=True,
+        sa_column_kwargs={"autoincrement": False},
+    )
+
+
+class CorrectionRow(_Row, table=True):
+    """What a site was asked to change; its traits are empty once a record it is about is erased."""
+
+    __tablename__: ClassVar[str] = "correction"
+    __table_args__ = (
+        Index("uq_correction_asked", "cause", "kind", "left_id", "right_id", unique=True),
+        Index("ix_correction_root", "root"),
+    )
+    id: int | None = Field(default=None, primary_key=True, sa_type=Number)
+    kind: str
+    cause: str
+    root: str
+    """What it rests on, whichever its version."""
+    left_id: int = Field(foreign_key="source_record.id", sa_type=Number, index=True)
+    right_id: int = Field(foreign_key="source_record.id", sa_type=Number, index=True)
+    asserted_by: str = Field(sa_type=AnyText)
+    source: str = Field(sa_type=AnyText)
+    expected: dict[str, str] = Field(sa_type=JsonText)
+    before: dict[str, str] = Field(sa_type=JsonText)
+    traits: list[str] = Field(sa_type=JsonText)
+    study_uid: str = Field(sa_type=AnyText)
+    requested_by: str = Field(sa_type=AnyText)
+    requested_at: datetime = Field(sa_type=UtcDateTime)
+    due_at: datetime = Field(sa_type=UtcDateTime)
+    outbox_id: int | None = Field(foreign_key="outbox.id", sa_type=Number)
+    settled: str
+    """Empty while the site still has to act."""
+    settled_at: datetime | None = Field(sa_type=UtcDateTime)
+    settled_by: str
+    withdrawn_at: datetime | None = Field(sa_type=UtcDateTime)
+    withdrawn_by: str = Field(sa_type=AnyText)
+    version: int
+
+
 def _table(row: Any) -> Table:
     return cast(Table, row.__table__)
 
@@ -356,11 +571,17 @@ def _table(row: Any) -> Table:
 metadata: MetaData = _Row.metadata
 META, INBOX, SOURCE_RECORD, STATEMENT = map(_table, (MetaRow, InboxRow, SourceRecordRow, StatementRow))
 BLOCKING_KEY, PAST_KEY, EDGE = map(_table, (BlockingKeyRow, PastKeyRow, EdgeRow))
+SEARCH_NAME, SEARCH_KEY = map(_table, (SearchNameRow, SearchKeyRow))
 FACT, MEMBERSHIP, TASK, TASK_VERSION = map(_table, (FactRow, MembershipRow, TaskRow, TaskVersionRow))
 AUDIT, OUTBOX, API_KEY = map(_table, (AuditRow, OutboxRow, ApiKeyRow))
+KEPT_ANSWER = _table(KeptAnswerRow)
+TOLD, PAUSED, SUBSCRIPTION = map(_table, (ToldRow, PausedRow, SubscriptionRow))
 MATCH_MODEL, RELINK = map(_table, (MatchModelRow, RelinkRow))
 STUDY, HARVEST_PROGRESS = map(_table, (StudyRow, HarvestProgressRow))
 SOURCE_SEQUENCE = _table(SourceSequenceRow)
+FEED_COUNT = _table(FeedCountRow)
+REPORT, REPORT_ABOUT, CORRECTION = map(_table, (ReportRow, ReportAboutRow, CorrectionRow))
+WAITING, ATTEMPT = map(_table, (WaitingRow, AttemptRow))
 
 
 def _partial(name: str, *columns: Any, where: Any, unique: bool = True) -> None:
@@ -370,6 +591,15 @@ def _partial(name: str, *columns: Any, where: Any, unique: bool = True) -> None:
 _partial("uq_inbox_dedupe_digest", INBOX.c.dedupe_digest, where=INBOX.c.original.is_(true()))
 _partial("uq_membership_current", MEMBERSHIP.c.record_id, where=MEMBERSHIP.c.valid_to.is_(None))
 _partial("uq_match_model_active", MATCH_MODEL.c.active, where=MATCH_MODEL.c.active.is_(true()))
+_partial(
+    "ix_outbox_pending",
+    OUTBOX.c.consumer,
+    OUTBOX.c.channel,
+    OUTBOX.c.id,
+    where=text("state = 'pending'"),
+    unique=False,
+)
+_partial("ix_outbox_dead", OUTBOX.c.consumer, OUTBOX.c.channel, where=text("state = 'dead'"), unique=False)
 _partial("uq_api_key_name", API_KEY.c.name, where=API_KEY.c.revoked_at.is_(None))
 Index(
     "uq_source_record_domain_value_epoch",
@@ -377,6 +607,7 @@ Index(
     SOURCE_RECORD.c.value,
     SOURCE_RECORD.c.epoch,
     unique=True,
+    postgresql_ops={"value": "text_pattern_ops"},  # identifiers are also looked for by how they begin
 )
 Index("uq_source_record_native_euid", SOURCE_RECORD.c.native_euid, unique=True)
 Index("ix_inbox_state_id", INBOX.c.state, INBOX.c.id)

@@ -1,30 +1,23 @@
-"""What is only ever appended or looked up: the audit chain, the outbox, the API keys."""
+"""What is only ever appended or looked up: the audit chain, the API keys."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
 
 from mpi.index.audit import GENESIS, AuditEvent, ChainedEvent, chain_hash
-from mpi.index.ports import OutboxRow, StoredKey
+from mpi.index.ports import StoredKey
 from mpi.store.session import AnyRow, Session
-from mpi.store.tables import API_KEY, AUDIT, OUTBOX
+from mpi.store.tables import API_KEY, AUDIT
 
 _CHAIN_PAGE = 1_000
 
-_A, _O, _K = AUDIT.c, OUTBOX.c, API_KEY.c
+_A, _K = AUDIT.c, API_KEY.c
 _HEAD = select(_A.sequence, _A.hash).order_by(_A.sequence.desc()).limit(1)
 _APPEND = insert(AUDIT)
 _CHAIN = select(AUDIT).where(_A.sequence > bindparam("after")).order_by(_A.sequence).limit(_CHAIN_PAGE)
-_INSERT_OUTBOX = insert(OUTBOX)
-_OUTBOX_PAGE = select(OUTBOX).where(_O.id > bindparam("after")).order_by(_O.id).limit(bindparam("limit"))
-_OUTBOX_TO = (
-    select(OUTBOX)
-    .where(_O.consumer == bindparam("consumer"), _O.created_at <= bindparam("until"))
-    .order_by(_O.id)
-)
+_EVENT = select(AUDIT).where(_A.sequence == bindparam("sequence"))
 _INSERT_KEY = insert(API_KEY)
 _KEYS = select(_K.id, _K.name, _K.role, _K.domains, _K.created_at, _K.revoked_at).order_by(_K.id)
 _FIND = _KEYS.where(_K.secret_hash == bindparam("secret_hash"))
@@ -39,24 +32,30 @@ class SqlAuditTrail:
         self._head: tuple[int, str] | None = None
 
     def append(self, event: AuditEvent) -> None:
-        event = replace(event, at=event.at.astimezone(UTC))  # as it will be read back
-        last, previous_hash = self._chain_head()
-        hash_ = chain_hash(last + 1, previous_hash, event)
-        self._session.insert(
-            _APPEND,
-            {
-                "sequence": last + 1,
-                "previous_hash": previous_hash,
-                "hash": hash_,
-                "at": event.at,
-                "actor": event.actor,
-                "action": event.action,
-                "kind": event.kind,
-                "subject": event.subject,
-                "details": event.details,
-            },
-        )
-        self._head = (last + 1, hash_)
+        self.append_all((event,))
+
+    def append_all(self, events: Sequence[AuditEvent]) -> None:
+        rows = []
+        for event in events:
+            event = replace(event, at=event.at.astimezone(UTC))  # as it will be read back
+            last, previous_hash = self._chain_head()
+            hash_ = chain_hash(last + 1, previous_hash, event)
+            rows.append(
+                {
+                    "sequence": last + 1,
+                    "previous_hash": previous_hash,
+                    "hash": hash_,
+                    "at": event.at,
+                    "actor": event.actor,
+                    "action": event.action,
+                    "kind": event.kind,
+                    "subject": event.subject,
+                    "details": event.details,
+                }
+            )
+            self._head = (last + 1, hash_)
+        if rows:
+            self._session.change(_APPEND, rows)
 
     def chain(self) -> Iterator[ChainedEvent]:
         after = 0
@@ -64,6 +63,27 @@ class SqlAuditTrail:
             for row in rows:
                 yield _chained(row)
             after = rows[-1].sequence
+
+    def get(self, sequence: int) -> ChainedEvent | None:
+        row = self._session.first(_EVENT, {"sequence": sequence})
+        return _chained(row) if row else None
+
+    def newest(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[ChainedEvent]:
+        wanted = select(AUDIT).order_by(_A.sequence.desc()).limit(limit)
+        if since is not None:
+            wanted = wanted.where(_A.at >= since)
+        if until is not None:
+            wanted = wanted.where(_A.at < until)
+        if before is not None:
+            wanted = wanted.where(_A.sequence < before)
+        return [_chained(row) for row in self._session.rows(wanted)]
 
     def _chain_head(self) -> tuple[int, str]:
         """Read once in a unit of work."""
@@ -87,31 +107,6 @@ def _chained(row: AnyRow) -> ChainedEvent:
             details=row.details,
         ),
     )
-
-
-class SqlOutbox:
-    """`ports.Outbox` on a database."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def add(self, *, consumer: str, kind: str, payload: Mapping[str, Any], created_at: datetime) -> None:
-        self._session.insert(
-            _INSERT_OUTBOX,
-            {"consumer": consumer, "kind": kind, "payload": dict(payload), "created_at": created_at},
-        )
-
-    def page(self, *, after: int = 0, limit: int = 50) -> list[OutboxRow]:
-        rows = self._session.rows(_OUTBOX_PAGE, {"after": after, "limit": limit})
-        return [_outbox_row(row) for row in rows]
-
-    def to(self, consumer: str, *, until: datetime) -> list[OutboxRow]:
-        rows = self._session.rows(_OUTBOX_TO, {"consumer": consumer, "until": until})
-        return [_outbox_row(row) for row in rows]
-
-
-def _outbox_row(row: AnyRow) -> OutboxRow:
-    return OutboxRow(row.id, row.consumer, row.kind, row.payload, row.created_at)
 
 
 class SqlKeys:

@@ -41,6 +41,7 @@ from mpi.matching.decision import Decision
 from mpi.store import open_store
 from mpi.store.links import _edge_row
 from mpi.store.records import statement_to_json
+from mpi.store.searches import rows_of
 from mpi.store.tables import (
     AUDIT,
     BLOCKING_KEY,
@@ -48,6 +49,8 @@ from mpi.store.tables import (
     INBOX,
     MEMBERSHIP,
     OUTBOX,
+    SEARCH_KEY,
+    SEARCH_NAME,
     SOURCE_RECORD,
     STATEMENT,
     TASK,
@@ -171,6 +174,8 @@ def _statements(driver):
             _insert_rows(driver, SOURCE_RECORD, (each[1] for each in made))
             _insert_rows(driver, STATEMENT, (each[2] for each in made))
             _insert_rows(driver, INBOX, (each[3] for each in made))
+            _insert_rows(driver, SEARCH_NAME, (row for each in made for row in each[4][0]))
+            _insert_rows(driver, SEARCH_KEY, (row for each in made for row in each[4][1]))
             for record, *_, held in made:
                 records.append(record)
                 keys.append(numpy.array(held, dtype=numpy.int64))
@@ -187,7 +192,7 @@ def _read_rows(start):
 
 
 def _read_row(number, row):
-    """A record without its demographics, its row, its statement's, its message's, and its blocking keys."""
+    """A record without its demographics, the rows of it, its statement and its message, and its blocking keys."""
     authority = AUTHORITIES[row["domain"]]
     key = RecordKey(authority.universal_id, row["local_id"])
     when = START + timedelta(seconds=number)
@@ -241,6 +246,7 @@ def _read_row(number, row):
             "raw": raw,
             "reply": MessageState.APPLIED.encode(),
         },
+        rows_of(record),
         blocking_keys(record.traits),
     )
 

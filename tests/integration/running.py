@@ -75,6 +75,11 @@ def field(message: bytes, segment: str, number: int) -> str:
     return ""
 
 
+def kill_group(pid: int) -> None:
+    """SIGKILL to a process this module started, and to those it started."""
+    os.killpg(pid, signal.SIGKILL)
+
+
 @dataclass
 class Index:
     """A service in a process of its own."""
@@ -122,7 +127,7 @@ class Index:
     def kill(self) -> None:
         """SIGKILL, the whole group."""
         assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
+        kill_group(self.process.pid)
         self.process.wait()
 
     def terminate(self) -> int:

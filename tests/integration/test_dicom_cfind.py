@@ -1,8 +1,11 @@
 """C-FIND against scripted archives: bounded, in several character sets, and honest about failures."""
 
+import ssl
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +19,22 @@ from mpi.feeds.dicom import cfind
 from mpi.feeds.dicom.archive import CutOff, SiteProblem, day_key
 from mpi.feeds.dicom.cfind import FindArchive, FindNode, question
 from mpi.feeds.dicom.header import PATIENT_ID, PATIENT_NAME, STUDY_INSTANCE_UID, read_header
+from mpi.feeds.dicom.listener import Server
+from mpi.feeds.tls import client_context, server_context
+from tests.integration.certificates import Authority
 
 Answers = Callable[[Dataset], Iterator[tuple[int, Dataset | None]]]
 DAY = day_key(date(2026, 3, 2))
 
 
 @contextmanager
-def answering(answers: Answers, *, calling: str = "MPI") -> Iterator[tuple[FindArchive, list[Dataset]]]:
+def answering(
+    answers: Answers,
+    *,
+    calling: str = "MPI",
+    tls: ssl.SSLContext | None = None,
+    trusting: ssl.SSLContext | None = None,
+) -> Iterator[tuple[FindArchive, list[Dataset]]]:
     asked: list[Dataset] = []
 
     def on_find(event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
@@ -32,10 +44,12 @@ def answering(answers: Answers, *, calling: str = "MPI") -> Iterator[tuple[FindA
     entity = ApplicationEntity("PACS")
     entity.require_calling_aet = ["MPI"]
     entity.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
-    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, on_find)])
-    assert server is not None
+    handlers = [(evt.EVT_C_FIND, on_find)]
+    server = entity.make_server(("127.0.0.1", 0), evt_handlers=handlers, ssl_context=tls, server_class=Server)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        node = FindNode("127.0.0.1", server.server_address[1], "PACS", calling=calling, timeout_seconds=10)
+        address = ("127.0.0.1", server.server_address[1])
+        node = FindNode(*address, "PACS", calling=calling, timeout_seconds=10, tls=trusting)
         yield FindArchive(node, read_header=read_header), asked
     finally:
         server.shutdown()
@@ -104,7 +118,6 @@ def test_a_failure_is_told_after_what_came_before(status: int, error: type[SiteP
     assert [len(page) for page in found] == [200] or found == []
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the library's own socket
 def test_a_site_that_refuses_or_is_not_there_has_a_problem() -> None:
     with answering(lambda _: iter(()), calling="STRANGER") as (archive, _), pytest.raises(SiteProblem):
         list(archive.studies(DAY))
@@ -117,3 +130,46 @@ def test_a_site_that_refuses_or_is_not_there_has_a_problem() -> None:
 )
 def test_a_question_is_asked_in_letters_the_site_knows(charset: str, expected: str) -> None:
     assert question({PATIENT_NAME: "CŒUR*"}, charset).PatientName == expected
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("find"), "lab")
+
+
+def archive_tls(lab: Authority) -> ssl.SSLContext:
+    """An archive that asks for a certificate of the lab, and shows one."""
+    shown = lab.issue("archive")
+    return server_context(shown, shown, lab.trust, require_client_certificate=True, place="archive")
+
+
+def test_an_archive_is_asked_over_tls_with_both_ends_proved(lab: Authority) -> None:
+    trusting = client_context(lab.trust, lab.issue("mpi"), check_hostname=True)
+
+    with answering(lambda _: iter([(0xFF00, study(1))]), tls=archive_tls(lab), trusting=trusting) as (
+        archive,
+        asked,
+    ):
+        (page,) = archive.studies(DAY)
+
+    assert ([one.text(PATIENT_ID) for one in page], len(asked)) == (["A1"], 1)
+
+
+@pytest.mark.parametrize("what", ["another authority's archive", "no certificate of ours", "in clear"])
+def test_an_archive_that_cannot_be_trusted_is_asked_nothing(
+    lab: Authority, tmp_path: Path, what: str
+) -> None:
+    other = Authority(tmp_path, "other")
+    trusting = {
+        "another authority's archive": lambda: client_context(other.trust, lab.issue("mpi")),
+        "no certificate of ours": lambda: client_context(lab.trust),
+        "in clear": lambda: None,
+    }[what]()
+
+    with (
+        answering(lambda _: iter(()), tls=archive_tls(lab), trusting=trusting) as (archive, asked),
+        pytest.raises(SiteProblem),
+    ):
+        list(archive.studies(DAY))
+
+    assert asked == []

@@ -15,7 +15,7 @@ from mpi.index.models import activate
 from mpi.index.review import TaskKind, Topic, Verdict
 from mpi.index.verification import Check, verify
 from mpi.store import open_store
-from tests.federation import START, World, key, merge, person, statement
+from tests.federation import START, ReadAs, World, key, merge, person, statement
 
 INS = "284022999912354"
 INS_OID = "1.2.250.1.213.1.4.10"
@@ -52,9 +52,7 @@ def fill(world):
     world.merge("A", "1", "2", minute=2, control_id="again")
     world.merge("A", "1", "2", minute=2, control_id="again")  # a duplicate
     refused = world.merge("A", "1", "1", minute=3)  # quarantined
-    world.registry.replay(
-        refused.message_id, lambda _envelope: merge("A", "1", "3"), lambda _receipt: b"AA", actor="user:anne"
-    )
+    world.registry.replay(refused.message_id, ReadAs(merge("A", "1", "3")), actor="user:anne")
     world.state("B", "2", person(given="LEA"), minute=4)  # a twin
     for number, who in enumerate(OTHERS):
         world.state("A", f"1{number}", who, minute=5)

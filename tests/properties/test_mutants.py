@@ -25,7 +25,9 @@ from mpi.index import (
     golden,
     graph,
     intake,
+    notices,
     questions,
+    reception,
     registry,
 )
 from mpi.matching import guards
@@ -122,21 +124,21 @@ MUTANTS = (
     # ------------------------------------------------------------------------------ messages
     Mutant(
         "duplicates are applied again",
-        registry.Registry,
-        "_take",
-        "if prior is not None and replay_of is None",
-        "if False",
+        reception,
+        "_repeated_by",
+        "return None if is_tried_again else prior",
+        "return None",
     ),
     Mutant(
         "a control id is reused",
-        registry.Registry,
-        "_take",
-        "prior.envelope.content_hash == envelope.content_hash",
+        reception,
+        "_is_same",
+        "left.content_hash == right.content_hash",
         "True",
     ),
     Mutant(
         "faults are applied",
-        registry,
+        reception,
         "_receipt",
         "state = MessageState.QUARANTINED",
         "state = MessageState.APPLIED",
@@ -286,7 +288,27 @@ MUTANTS = (
     Mutant("conflicts are not asked", questions, "wanted_tasks", "*_contradictions(situation),", ""),
     Mutant("suspicions are not asked", questions, "wanted_tasks", "*_overlays(situation),", ""),
     Mutant("memberships have no cause", derivation.Derivation, "recompute", "cause=cause", 'cause=""'),
-    Mutant("consumers are not told", derivation.Derivation, "_notify", "if not moved:", "if True:"),
+    Mutant("consumers are not told", notices.Notices, "queue", "if not notices:", "if True:"),
+    Mutant("consumers are told again", notices.Notices, "_told", "or former == {named}", "or False"),
+    Mutant("what is told is not remembered", notices.Notices, "_told", "if now or instead:", "if False:"),
+    Mutant("who is alone again is not told", notices.Notices, "_told", "and not former", "and True"),
+    Mutant(
+        "retired identifiers are told of", notices.Notices, "_shown", "not in change.retired", "is not None"
+    ),
+    Mutant(
+        "protected people are told of",
+        notices.Notices,
+        "_shown",
+        "attributes & NEVER_ANSWERED",
+        "attributes & set()",
+    ),
+    Mutant(
+        "hidden records join what is told",
+        notices.Notices,
+        "_told",
+        "found = change.sets_of(domains)",
+        "found = change.sets_of(self._all)",
+    ),
     Mutant(
         "a merge is audited once",
         registry,

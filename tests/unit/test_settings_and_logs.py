@@ -152,7 +152,16 @@ def test_what_this_version_does_not_act_on_is_named(config):
                 ),
                 ("qido = 'http://p'\nharvest = {}", r"sources\.2\.harvest\.since"),
                 ("qido = 'http://p'\nharvest = { since = 2026-01-01, lookback_days = 0 }", "lookback_days"),
+                (
+                    "qido = 'http://p'\nharvest = { since = 2026-01-01 }",
+                    r"sources\.x\.qido: not loopback.*allow_plain",
+                ),
+                (
+                    "find = { host = 'p', port = 104, aet = 'P' }\nharvest = { since = 2026-01-01 }",
+                    r"sources\.x\.find: not loopback.*allow_plain",
+                ),
                 ("silent_after_seconds = -1", r"sources\.2\.silent_after_seconds"),
+                ("flood_factor = -1", r"sources\.2\.flood_factor"),
             )
         ),
         ("[authority]\nnamespace = 'M|PI'", r"authority\.namespace"),
@@ -374,3 +383,23 @@ def test_the_formatter_of_the_service_drops_what_is_not_named(capsys):
     first = json.loads(written.splitlines()[0])
     assert (first["event"], first["place"]) == ("something.happened", "PID^1^3")
     assert "ZQX" not in written
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "qido = 'http://127.0.0.1/dicom-web'\nharvest = { since = 2026-01-01 }",
+        "qido = 'https://p'\nharvest = { since = 2026-01-01 }",
+        "qido = 'http://p'\nharvest = { since = 2026-01-01, allow_plain = true }",
+        "qido = 'http://p'",
+        "find = { host = 'localhost', port = 104, aet = 'P' }\nharvest = { since = 2026-01-01 }",
+        "find = { host = 'p', port = 104, aet = 'P', tls = { ca = 'c.pem' } }\nharvest = { since = 2026-01-01 }",
+    ],
+)
+def test_an_archive_may_be_asked_in_clear_on_this_machine_or_where_that_is_accepted(tmp_path, lines):
+    path = tmp_path / "mpi.toml"
+    path.write_text(
+        f"[[domains]]\nnamespace = 'A'\noid = '2.999.1.1'\n[[sources]]\nname = 'x'\nfeeds = ['A']\n{lines}"
+    )
+
+    assert load(path).sources[0].name == "x"

@@ -11,11 +11,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Body, Query
 from starlette.responses import Response
 
 from mpi.api.dependencies import MayFeed, Session
-from mpi.api.fhir.formats import FhirResponse, FormatQuery, described, wants_json
+from mpi.api.fhir.formats import FhirResponse, also_in_xml, described
 from mpi.api.problems import outcome
 from mpi.errors import InvalidIdentity
 from mpi.feeds.fhir.messages import message_of_update
@@ -30,9 +30,14 @@ router = APIRouter()
 _ANSWER = described("Taken: 201 for a new identifier, 200 otherwise.", "OperationOutcome")
 
 
-@router.put("/Patient", response_class=FhirResponse, response_model=None, responses=_ANSWER)
+@router.put(
+    "/Patient",
+    response_class=FhirResponse,
+    response_model=None,
+    responses=_ANSWER,
+    openapi_extra=also_in_xml("Patient"),
+)
 def feed(
-    request: Request,
     session: MayFeed,
     body: Annotated[
         dict[str, Any], Body(media_type="application/fhir+json", description="A Patient (FR Core).")
@@ -41,12 +46,9 @@ def feed(
         list[str] | None,
         Query(description="`system|value`, such as `urn:oid:2.999.1.1|A1001`; once, and in the body too."),
     ] = None,
-    format_asked: FormatQuery = None,
 ) -> Response:
     """State who a patient is, or by whom it is replaced (ITI-104)."""
-    if not wants_json(request, format_asked):
-        return outcome(406, [("not-supported", "only application/fhir+json is supported")])
-    source = _source(session)
+    source = source_of(session)
     tokens = [token for token in identifier or () if token]
     if len(tokens) != 1:
         code, text = ("required", "is required") if not tokens else ("invalid", "may be given once")
@@ -70,7 +72,7 @@ def feed(
     return FhirResponse(_taken(receipt.warnings), 201 if is_new else 200)
 
 
-def _source(session: Session) -> PatientIdentitySource:
+def source_of(session: Session) -> PatientIdentitySource:
     """
     The source a caller feeds as, limited to the domains its key may see.
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    Base64Bytes,
     BaseModel,
     ConfigDict,
     Field,
@@ -21,6 +22,7 @@ from pydantic_core import PydanticCustomError
 
 from mpi.api.problems import INCOMPATIBLE
 from mpi.index.review import Verdict
+from mpi.index.search import Spelling
 
 MAX_IDENTITIES = 1000
 Trait = Annotated[Any, WithJsonSchema({"type": ["string", "integer", "boolean", "null"]})]
@@ -40,6 +42,14 @@ def _epoch() -> Any:
         0,
         exclude_if=lambda number: number == 0,
         description="Present when the site gave the identifier to another person: which of them, from 1.",
+    )
+
+
+def _doubtful() -> Any:
+    return Field(
+        False,
+        exclude_if=lambda doubtful: not doubtful,
+        description="Present when somebody reported the identity to be wrong, or its site says that it is doubtful.",
     )
 
 
@@ -143,6 +153,7 @@ class ResolvedOut(_Out):
     companions: list[int] = Field(
         description="Positions, from 0, of the other identities of the request that are the same person."
     )
+    doubtful: bool = _doubtful()
     domain_known: bool | None = Field(
         description="Whether `domain` names one the caller may see; null when none was given."
     )
@@ -163,6 +174,7 @@ class IdentifiersOut(_Out):
     asked: IdentifierOut
     euid: str | None
     identifiers: list[IdentifierOut]
+    doubtful: bool = _doubtful()
 
 
 class MemberOut(_Out):
@@ -179,6 +191,7 @@ class MemberOut(_Out):
         description="A newer statement looks like another person's, and waits for a decision: an overlay."
     )
     doubted: bool = Field(description="A person said that this record is wrong: no weight links it.")
+    doubtful: bool = _doubtful()
     status: str = Field(description="RNIV status: PROV, RECUP, VALI or QUAL.")
     attributes: list[str] = Field(description="RNIV attributes.")
 
@@ -226,7 +239,7 @@ class ScoreOut(_Out):
 class AssertionOut(_Out):
     """What a person or a source said of a pair."""
 
-    fact_id: int
+    fact_id: int | None = Field(description="For callers who may read facts: numbers count everybody's.")
     kind: str
     actor: str
     at: datetime
@@ -293,6 +306,53 @@ class MatchOut(_Out):
     candidates: list[CandidateOut]
 
 
+class SearchIn(_In):
+    """What is known of a person to look up; nothing of it is stored."""
+
+    birth_date: Trait = _trait("YYYY-MM-DD, YYYYMMDD, or partial: YYYY-MM, YYYY. The first thing to ask.")
+    birth_date_until: Trait = _trait("The last day, month or year it may be, when `birth_date` is the first.")
+    name: Trait = _trait("Birth or used family name, or its first letters: three are enough.")
+    given_name: Trait = _trait("Any given name, or its first letters.")
+    sex: Trait = _trait("M, F or U.")
+    postal_code: Trait = _trait("Postal code of residence.")
+    domain: Trait = _trait("Namespace or OID of the identifier's domain.")
+    id: Trait = _trait("An identifier of the person in that domain.")
+    spelling: Spelling = Field(
+        Spelling.LOOSE,
+        description="How near names have to be: `exact`; `same` but for case, accents, particles and hyphens; "
+        "`prefix`, begins so; `loose`, or sounds so, or is one letter away.",
+    )
+    limit: int = Field(
+        20, ge=1, le=20, description="At most this many people; with more, nobody is answered."
+    )
+
+
+class HoldsOut(_Out):
+    """How a part of the search holds for a person."""
+
+    way: str = Field(description="same, prefix, other_name, sounds_alike, one_letter or compatible.")
+    sentence: str
+
+
+class FoundOut(_Out):
+    """A person who answers, as far as the caller may see them."""
+
+    id: str = Field(description="Names the person to this caller; stays when records of others come and go.")
+    likeness: float = Field(description="0 to 1; what is spelled as asked comes before what only sounds so.")
+    doubtful: bool = Field(description="Somebody reported that the identity is wrong, or its site says so.")
+    why: dict[str, HoldsOut] = Field(description="By part of the search.")
+    golden: dict[str, GoldenOut]
+    identifiers: list[IdentifierOut]
+
+
+class SearchOut(_Out):
+    """Who answers a search, most alike first."""
+
+    people: list[FoundOut]
+    too_broad: bool = Field(description="More people would answer than may be shown: none is.")
+    advice: str | None = Field(description="What to do when the search is too broad.")
+
+
 class HappeningOut(_Out):
     """One thing that happened to a person."""
 
@@ -353,6 +413,55 @@ class NotificationOut(_Out):
     id: int
     kind: str
     queued_at: datetime
+
+
+class NotificationRowOut(_Out):
+    """One notification, and what became of it."""
+
+    id: int
+    addressee: str = Field(description="A consumer, a source (corrections), or subscription/NUMBER.")
+    channel: str = Field(description="mllp, webhook, rest-hook or correction.")
+    kind: str
+    state: str = Field(description="pending, delivered, dead (given up) or withdrawn.")
+    attempts: int
+    queued_at: datetime
+    next_attempt_at: datetime | None
+    delivered_at: datetime | None
+    error: str = Field(description="Why the last attempt failed; nothing of a patient.")
+    identifiers: list[IdentifierOut] = Field(description="What it tells of, as far as the caller may see.")
+
+
+class QueueOut(_Out):
+    """What waits for one addressee over one channel."""
+
+    addressee: str
+    channel: str
+    pending: int
+    dead: int = Field(description="Given up; they can be sent again.")
+    oldest: datetime | None = Field(description="Since when the oldest waits.")
+
+
+class NotificationsOut(_Out):
+    """A page of notifications; `next` goes into `after`, null when this is the last."""
+
+    notifications: list[NotificationRowOut]
+    queues: list[QueueOut] = Field(description="Those in which something waits or was given up.")
+    paused: dict[str, datetime] = Field(description="Who is paused, and since when.")
+    next: int | None
+
+
+class ResentOut(_Out):
+    """What waits now in the place of a notification."""
+
+    id: int
+    waiting: list[int] = Field(description="The same one, or newer ones if it said what is true no more.")
+
+
+class AddresseeOut(_Out):
+    """Whether an addressee is sent to."""
+
+    addressee: str
+    paused: bool
 
 
 class ToldOut(_Out):
@@ -550,7 +659,63 @@ class MessageOut(_Out):
     problem: str
     warnings: list[str] = Field(description="What was tolerated: places and problems, without values.")
     received_at: datetime
-    replay_of: int | None
+    reason: str = Field(description="Why it was stopped, and what helps, in words.")
+    replay_of: int | None = Field(description="The message whose place it was to take.")
+    repeats: int | None = Field(description="The message it is the same as.")
+    settled_at: datetime | None
+    settled_by: str = Field(description="Who repaired or discarded it, or the message that took its place.")
+    settled_reason: str
+
+
+class SettleIn(_In):
+    """Why a message is processed again, or discarded."""
+
+    reason: Reason = ""
+
+
+class DiscardIn(_In):
+    """Why a message shall have no effect."""
+
+    reason: Annotated[Reason, Field(min_length=1)]
+
+
+class RepairIn(_In):
+    """A corrected message, to be processed in the place of one that was stopped."""
+
+    message: Base64Bytes = Field(description="The whole HL7 v2 message, without framing, in base64.")
+    reason: Annotated[Reason, Field(min_length=1)]
+
+
+class ReplayManyIn(_In):
+    """Which quarantined messages are processed again, oldest first."""
+
+    source: str = Field(min_length=1, max_length=256)
+    problem: str | None = Field(None, max_length=1000)
+    limit: int = Field(100, ge=1, le=1000)
+    reason: Reason = ""
+
+
+class OutcomeOut(_Out):
+    """What became of a message."""
+
+    id: int
+    state: str
+    place: str
+    problem: str
+
+
+class SettledOut(_Out):
+    """What became of a message that was worked off, and of those that waited for it."""
+
+    message: OutcomeOut | None = Field(description="Of the message that took its place; null when discarded.")
+    released: list[OutcomeOut]
+
+
+class ReplayedOut(_Out):
+    """How many messages were processed again, by the state of the message that was to take their place."""
+
+    messages: int
+    states: dict[str, int]
 
 
 class MessagesOut(_Out):
@@ -583,10 +748,24 @@ class CountedOut(_Out):
 
 
 class HarvestOut(_Out):
-    """How far an archive has been asked."""
+    """How far an archive has been asked, and how it goes."""
 
+    state: str = Field(description="running, waiting for its next turn, or failing.")
     through: date | None = Field(description="Every day up to this one was handed over.")
     skip: int = Field(description="Answers of the next day that were handed over.")
+    days_behind: int | None = Field(description="Whole days from there to today.")
+    problem: str = Field(description="Why the last attempt failed; empty while it goes well.")
+    failing_since: datetime | None
+    succeeded_at: datetime | None
+    next_at: datetime | None = Field(description="When it is asked again.")
+
+
+class RatesOut(_Out):
+    """How many messages a source sends."""
+
+    hour: float = Field(description="Over the last hour, estimated.")
+    day: float = Field(description="Over the last day.")
+    usual: float | None = Field(description="Over the hours of the last week in which it sent anything.")
 
 
 class FeedOut(_Out):
@@ -602,9 +781,19 @@ class FeedOut(_Out):
         description="The furthest a recent event was dated after its reception; negative when none was."
     )
     delay_seconds: float | None = Field(description="From a recent event to its reception, the median.")
+    backlog: int = Field(description="Messages that wait for an earlier one of the same patient.")
+    per_minute: RatesOut = Field(description="Messages per minute.")
+    charset_deviations: int = Field(
+        description="Recent messages in another character set than they declared."
+    )
+    profile_deviations: int = Field(description="Recent messages that left the profile of their event.")
+    excluded: dict[str, int] = Field(description="Headers of nobody: de-identified, phantoms, tests.")
+    unreadable: int = Field(description="Objects and files of which nothing could be read.")
     harvest: HarvestOut | None = Field(description="For an archive that is harvested.")
     expected_sequence: int | None = Field(description="MSH-13 of the next message, where they are numbered.")
-    alarms: list[str] = Field(description="silent, clock, quarantine: what somebody should look into.")
+    alarms: list[str] = Field(
+        description="silent, flood, clock, quarantine, quarantine_grows, harvest: what somebody should look into."
+    )
 
 
 class CertificateOut(_Out):

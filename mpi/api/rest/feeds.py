@@ -9,9 +9,18 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from mpi.api.dependencies import MayReadMessages, Session
-from mpi.api.rest.bodies import CertificateOut, CountedOut, FeedOut, FeedsOut, HarvestOut, ProblemCountOut
-from mpi.feeds.exposition import CONTENT_TYPE, exposition
-from mpi.feeds.monitor import Certificate, FeedReport, FeedStatus, look
+from mpi.api.rest.bodies import (
+    CertificateOut,
+    CountedOut,
+    FeedOut,
+    FeedsOut,
+    HarvestOut,
+    ProblemCountOut,
+    RatesOut,
+)
+from mpi.feeds.exposition import CONTENT_TYPE, exposition, outbox_exposition
+from mpi.feeds.monitor import Certificate, FeedReport, FeedStatus, HarvestStatus, look
+from mpi.security.keys import Role
 from mpi.security.policy import visible_sources
 
 router = APIRouter(tags=["feeds"])
@@ -23,25 +32,42 @@ def feeds(session: MayReadMessages, request: Request) -> FeedsOut:
     """What each source sent lately, what became of it, and what somebody should look into."""
     seen = _seen(session, request)
     session.record_read("feeds.read")
-    return FeedsOut(
-        at=seen.at,
-        feeds=[_feed(one) for one in seen.feeds],
-        certificates=[_certificate(one) for one in seen.certificates],
-    )
+    return document(seen)
 
 
 @metrics_router.get("/metrics", response_class=Response)
 def metrics(session: MayReadMessages, request: Request) -> Response:
     """The same in numbers, as Prometheus reads them."""
-    return Response(exposition(_seen(session, request)), media_type=CONTENT_TYPE)
+    seen = _seen(session, request)
+    text = exposition(seen)
+    if session.sees_everything or session.caller.role is Role.OPERATOR:  # a queue concerns every site
+        with session.store.read() as uow:
+            backlogs, paused = uow.outbox.backlogs(), uow.outbox.paused()
+        text += outbox_exposition(backlogs, paused, at=seen.at)
+    return Response(text, media_type=CONTENT_TYPE)
 
 
 def _seen(session: Session, request: Request) -> FeedReport:
     """The report, less the sources the caller may not see."""
     certificates = cast(Mapping[str, datetime], request.app.state.certificates)
-    report = look(session.store, session.directory, at=datetime.now(UTC), certificates=certificates)
+    report = look(
+        session.store,
+        session.directory,
+        at=datetime.now(UTC),
+        certificates=certificates,
+        full=session.registry.full_quarantines(),
+    )
     seen = visible_sources(session.caller, session.directory)
     return replace(report, feeds=tuple(one for one in report.feeds if seen is None or one.source in seen))
+
+
+def document(seen: FeedReport) -> FeedsOut:
+    """A report as it is sent, and printed."""
+    return FeedsOut(
+        at=seen.at,
+        feeds=[_feed(one) for one in seen.feeds],
+        certificates=[_certificate(one) for one in seen.certificates],
+    )
 
 
 def _feed(status: FeedStatus) -> FeedOut:
@@ -57,11 +83,28 @@ def _feed(status: FeedStatus) -> FeedOut:
         warnings=[CountedOut(warning=text, count=count) for text, count in status.warnings],
         clock_ahead_seconds=status.clock_ahead_seconds,
         delay_seconds=status.delay_seconds,
-        harvest=HarvestOut(through=status.harvest.through, skip=status.harvest.skip)
-        if status.harvest
-        else None,
+        backlog=status.backlog,
+        per_minute=RatesOut(hour=status.rates.hour, day=status.rates.day, usual=status.rates.usual),
+        charset_deviations=status.charset_deviations,
+        profile_deviations=status.profile_deviations,
+        excluded={str(why): count for why, count in status.excluded.items()},
+        unreadable=status.unreadable,
+        harvest=_harvest(status.harvest) if status.harvest else None,
         expected_sequence=status.expected_sequence,
         alarms=[str(alarm) for alarm in status.alarms],
+    )
+
+
+def _harvest(status: HarvestStatus) -> HarvestOut:
+    return HarvestOut(
+        state=str(status.state),
+        through=status.cursor.through,
+        skip=status.cursor.skip,
+        days_behind=status.days_behind,
+        problem=status.condition.problem,
+        failing_since=status.condition.failing_since,
+        succeeded_at=status.condition.succeeded_at,
+        next_at=status.condition.next_at,
     )
 
 

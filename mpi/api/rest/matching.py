@@ -131,6 +131,7 @@ def _resolved(session: Session, answer: Resolution, domain_known: bool | None) -
         probability=answer.probability,
         members=[views.identifier(item) for item in answer.members],
         companions=list(answer.companions),
+        doubtful=answer.doubtful,
         domain_known=domain_known,
     )
 

@@ -5,10 +5,12 @@ from typing import TypeVar
 
 from mpi.api.dependencies import Session
 from mpi.index.events import Fact
+from mpi.index.reporting import CorrectionView
+from mpi.index.reports import Report
 from mpi.index.review import Task
 
 _PAGE = 200
-_Row = TypeVar("_Row", Task, Fact)
+_Row = TypeVar("_Row", Task, Fact, Report, CorrectionView)
 _Place = TypeVar("_Place")
 
 

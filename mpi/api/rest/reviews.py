@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from mpi.api.dependencies import After, LanguageQuery, Limit, MayDecide, MayReadReviews, RowId, Session
 from mpi.api.instants import AsOf
@@ -12,6 +12,7 @@ from mpi.api.rest import views
 from mpi.api.rest.bodies import ReviewOut, TaskOut, TasksOut, VerdictIn
 from mpi.api.rest.conflicts import only_seen
 from mpi.api.rest.paging import next_of, visible_rows
+from mpi.api.rest.preconditions import IfMatch, check_unchanged, etag
 from mpi.errors import StaleReview, UnknownReview
 from mpi.index.review import LIVE_STATES, Task, TaskKind, TaskState
 from mpi.security.policy import Action, check_may
@@ -67,9 +68,11 @@ def reviews(
 
 
 @router.get("/reviews/{task_id}")
-def review(task_id: RowId, session: MayReadReviews, lang: LanguageQuery = "fr") -> ReviewOut:
+def review(
+    task_id: RowId, session: MayReadReviews, response: Response, lang: LanguageQuery = "fr"
+) -> ReviewOut:
     """
-    A task with its two records side by side, the evidence, and the version a verdict must name.
+    A task with its two records side by side, the evidence, and the version a verdict must name (also its ETag).
 
     A protected identity shows no traits, and then there is no evidence either.
     """
@@ -77,29 +80,32 @@ def review(task_id: RowId, session: MayReadReviews, lang: LanguageQuery = "fr") 
     view = session.registry.review(task_id, actor=session.caller.actor)
     with session.store.read() as uow:
         versions = uow.reviews.history((task_id,))
+    response.headers["ETag"] = etag(view.task.version)
     return views.review(session, view, versions, lang)
 
 
 @router.post("/reviews/{task_id}/claim")
-def claim(task_id: RowId, session: MayDecide) -> TaskOut:
+def claim(task_id: RowId, session: MayDecide, response: Response, if_match: IfMatch = None) -> TaskOut:
     """
     Take a task, so that nobody else works on it: for half an hour, or until it is decided or given back.
 
     409 when somebody else has it, or when it is no longer live.
     """
-    _task(session, task_id)
-    return views.task(session.registry.claim(task_id, reviewer=session.caller.name))
+    check_unchanged(if_match, _task(session, task_id).version)
+    return _changed(response, session.registry.claim(task_id, reviewer=session.caller.name))
 
 
 @router.post("/reviews/{task_id}/release")
-def release(task_id: RowId, session: MayDecide) -> TaskOut:
+def release(task_id: RowId, session: MayDecide, response: Response, if_match: IfMatch = None) -> TaskOut:
     """Give a task back. 409 when somebody else has it, or when it is no longer live."""
-    _task(session, task_id)
-    return views.task(session.registry.release(task_id, reviewer=session.caller.name))
+    check_unchanged(if_match, _task(session, task_id).version)
+    return _changed(response, session.registry.release(task_id, reviewer=session.caller.name))
 
 
 @router.post("/reviews/{task_id}/verdict")
-def verdict(task_id: RowId, body: VerdictIn, session: MayDecide) -> TaskOut:
+def verdict(
+    task_id: RowId, body: VerdictIn, session: MayDecide, response: Response, if_match: IfMatch = None
+) -> TaskOut:
     """
     Record a verdict. What it says becomes facts that outlive every re-scoring.
 
@@ -110,6 +116,7 @@ def verdict(task_id: RowId, body: VerdictIn, session: MayDecide) -> TaskOut:
     no answer to its question (the problem names those that are), or when it contradicts standing facts.
     """
     task = _task(session, task_id)
+    check_unchanged(if_match, task.version)
     if task.version != body.version:
         raise StaleReview(f"review {task_id} is at version {task.version}, not {body.version}")
     if task.state is TaskState.PROPOSED and task.verdict is body.verdict:
@@ -122,7 +129,13 @@ def verdict(task_id: RowId, body: VerdictIn, session: MayDecide) -> TaskOut:
             version=body.version,
             reason=body.reason,
         )
-    return views.task(decided)
+    return _changed(response, decided)
+
+
+def _changed(response: Response, task: Task) -> TaskOut:
+    """A task after a change, with its new tag."""
+    response.headers["ETag"] = etag(task.version)
+    return views.task(task)
 
 
 def _visible_tasks(session: Session, tasks: list[Task]) -> list[Task]:

@@ -35,6 +35,7 @@ from mpi.index.review import ANSWERS, CLAIM_LASTS, LIVE_STATES, Task
 from mpi.index.timeline import Happening
 from mpi.matching.explain import explain, sentence_of_counterfactual
 from mpi.matching.online import ScoredPair
+from mpi.security.policy import Action
 
 _ASSERTIONS: Mapping[FactKind, tuple[str, str]] = {
     FactKind.SAME: ("une personne a décidé : même patient", "a person decided: same patient"),
@@ -84,6 +85,7 @@ def member(view: MemberView, known: StoredRecord, *, doubted: bool) -> MemberOut
         retired=view.retired,
         held=known.held_since is not None,
         doubted=doubted,
+        doubtful=view.doubtful,
         status=traits.status,
         attributes=sorted(traits.attributes),
     )
@@ -128,13 +130,13 @@ def link(session: Session, view: LinkView, language: Language) -> LinkOut:
         left=record(session, view.left),
         right=record(session, view.right),
         score=score(view.score, language) if view.score is not None else None,
-        assertion=_assertion(view.fact, language) if view.fact is not None else None,
+        assertion=_assertion(session, view.fact, language) if view.fact is not None else None,
     )
 
 
-def _assertion(stated: Fact, language: Language) -> AssertionOut:
+def _assertion(session: Session, stated: Fact, language: Language) -> AssertionOut:
     return AssertionOut(
-        fact_id=stated.id,
+        fact_id=stated.id if session.may(Action.READ_FACTS) else None,
         kind=stated.kind,
         actor=stated.actor,
         at=stated.event_time,

@@ -6,6 +6,7 @@ Answers are read as files are: their bytes are kept as they came, bounded, and r
 Source: DICOM PS3.4 annex C (query/retrieve service class), C.4.1 (C-FIND), C.6.2 (study root).
 """
 
+import ssl
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import VR
 from pynetdicom import evt
-from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 from unidecode import unidecode
@@ -33,7 +33,7 @@ from mpi.feeds.dicom.archive import (
     keyword,
 )
 from mpi.feeds.dicom.header import STUDY_INSTANCE_UID, as_file
-from mpi.feeds.dicom.network import BoundedDimse
+from mpi.feeds.dicom.network import BoundedDimse, Requestor
 from mpi.feeds.dicom.reading import ReadHeader, read_header_apart
 
 MAX_ANSWER_BYTES = 256 * 1024
@@ -50,6 +50,7 @@ class FindNode:
     Args:
         aet: its title; `calling` is ours, which it has to know.
         charset: the character set of our questions (0008,0005): ISO_IR 100 for a site that knows no UTF-8.
+        tls: a client context; plain DICOM without.
     """
 
     host: str
@@ -58,6 +59,7 @@ class FindNode:
     calling: str = "MPI"
     charset: str = "ISO_IR 192"
     timeout_seconds: float = 30.0
+    tls: ssl.SSLContext | None = None
 
 
 class FindArchive:
@@ -125,7 +127,7 @@ class FindArchive:
                 association.release() if finished else association.abort()
 
     def _associate(self, answers: deque[bytes]) -> Association:
-        entity = ApplicationEntity(self._node.calling)
+        entity = Requestor(self._node.calling)
         entity.acse_timeout = entity.dimse_timeout = self._node.timeout_seconds
         entity.network_timeout = entity.connection_timeout = self._node.timeout_seconds
         entity.add_requested_context(
@@ -135,6 +137,7 @@ class FindArchive:
             self._node.host,
             self._node.port,
             ae_title=self._node.aet,
+            tls_args=(self._node.tls, self._node.host) if self._node.tls is not None else None,
             evt_handlers=[
                 (evt.EVT_REQUESTED, _bound_answers),
                 (evt.EVT_DIMSE_RECV, lambda event: _collect(event, answers)),
@@ -192,6 +195,6 @@ class _Answers(BoundedDimse):
     def begins(self, context_id: int) -> None:
         self._left = MAX_ANSWER_BYTES
 
-    def wants(self, fragment: bytes) -> bool:
+    def keep(self, fragment: bytes, *, is_last: bool) -> bytes:
         self._left -= len(fragment)
-        return self._left >= 0
+        return fragment if self._left >= 0 else b""

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Protocol
@@ -22,7 +23,7 @@ from mpi.feeds.dicom.messages import HeaderMessage, Receiver, message_of, messag
 from mpi.feeds.dicom.seen import StudiesSeen
 from mpi.feeds.dicom.tally import REPEATED, Tally
 from mpi.index.parties import Directory, PatientIdentitySource
-from mpi.index.ports import HarvestCursor, Store
+from mpi.index.ports import HarvestCondition, HarvestCursor, Store
 
 FIRST_BACKOFF_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 1800.0
@@ -49,6 +50,12 @@ class Progress(Protocol):
             StoreError: it is not kept.
         """
 
+    def begun(self, source: str) -> None:
+        """An attempt begins."""
+
+    def ended(self, source: str, problem: str, *, next_in_seconds: float) -> None:
+        """It ended: well, without a problem; and there is another one."""
+
 
 class StoreProgress:
     """
@@ -69,6 +76,32 @@ class StoreProgress:
     def save(self, source: str, cursor: Cursor) -> None:
         with self._store.write() as uow:
             uow.harvests.put(source, cursor, at=self._now())
+            uow.commit()
+
+    def begun(self, source: str) -> None:
+        at = self._now()
+        self._note(source, lambda before: replace(before, running_since=at), at)
+
+    def ended(self, source: str, problem: str, *, next_in_seconds: float) -> None:
+        at = self._now()
+
+        def now(before: HarvestCondition) -> HarvestCondition:
+            return HarvestCondition(
+                problem=problem,
+                failing_since=(before.failing_since or at) if problem else None,
+                succeeded_at=before.succeeded_at if problem else at,
+                next_at=at + timedelta(seconds=next_in_seconds),
+            )
+
+        self._note(source, now, at)
+
+    def _note(
+        self, source: str, change: Callable[[HarvestCondition], HarvestCondition], at: datetime
+    ) -> None:
+        """For the monitor: a store that takes nothing is reported by whoever has something to keep."""
+        with suppress(StoreError), self._store.write() as uow:
+            before = uow.harvests.condition(source) or HarvestCondition()
+            uow.harvests.note(source, change(before), at=at)
             uow.commit()
 
 
@@ -190,6 +223,13 @@ class Harvester:
 
     def attempt(self, site: Site) -> float:
         """Harvest one site up to today, whatever happens, and return how long to wait before the next attempt."""
+        self._progress.begun(site.source)
+        wait_seconds = self._attempt(site)
+        problem = self._states[site.source].problem
+        self._progress.ended(site.source, problem, next_in_seconds=wait_seconds)
+        return wait_seconds
+
+    def _attempt(self, site: Site) -> float:
         try:
             self.catch_up(site)
         except (SiteProblem, StoreError) as problem:

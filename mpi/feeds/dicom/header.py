@@ -18,21 +18,23 @@ import os
 import stat
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_partial
+from pydicom.filereader import read_dataset, read_partial
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 from pydicom.valuerep import VR
 
 from mpi.errors import FeedError, UnreadableMessage, UnsupportedMessage
+from mpi.feeds.dicom import prefix
 from mpi.feeds.dicom.charset import CHARSET_PLACE, CharacterSets
+from mpi.feeds.dicom.prefix import MAX_ELEMENTS, MAX_SEQUENCE_BYTES, HeaderPrefix
 
 FILE = "file"
 """The place of a problem that concerns the file as a whole."""
@@ -53,8 +55,12 @@ OTHER_PATIENT_IDS, OTHER_PATIENT_IDS_SEQUENCE = 0x00101000, 0x00101002
 PATIENT_BIRTH_NAME, PATIENT_ADDRESS, PATIENT_MOTHER_BIRTH_NAME = 0x00101005, 0x00101040, 0x00101060
 PATIENT_TELEPHONE_NUMBERS = 0x00102154
 PATIENT_IDENTITY_REMOVED = 0x00120062
-STUDY_INSTANCE_UID = 0x0020000D
 UNIVERSAL_ENTITY_ID, UNIVERSAL_ENTITY_ID_TYPE = 0x00400032, 0x00400033
+STUDY_INSTANCE_UID, ORIGINAL_ATTRIBUTES_SEQUENCE = (
+    prefix.STUDY_INSTANCE_UID,
+    prefix.ORIGINAL_ATTRIBUTES_SEQUENCE,
+)
+MODIFIED_ATTRIBUTES_SEQUENCE, ATTRIBUTE_MODIFICATION_DATETIME = 0x04000550, 0x04000562
 
 HEADER_TAGS = frozenset(
     {
@@ -65,27 +71,30 @@ HEADER_TAGS = frozenset(
         PATIENT_NAME, PATIENT_ID, ISSUER_OF_PATIENT_ID, TYPE_OF_PATIENT_ID, ISSUER_QUALIFIERS_SEQUENCE,
         PATIENT_BIRTH_DATE, PATIENT_SEX, QUALITY_CONTROL_SUBJECT, OTHER_PATIENT_IDS, OTHER_PATIENT_IDS_SEQUENCE,
         PATIENT_BIRTH_NAME, PATIENT_ADDRESS, PATIENT_MOTHER_BIRTH_NAME, PATIENT_TELEPHONE_NUMBERS,
-        PATIENT_IDENTITY_REMOVED, STUDY_INSTANCE_UID,
+        PATIENT_IDENTITY_REMOVED, STUDY_INSTANCE_UID, ORIGINAL_ATTRIBUTES_SEQUENCE,
     }
 )  # fmt: skip
 """What is read of a file. Ethnic group (0010,2160) is not, and must not be: it may not be kept in France."""
 
 PATIENT_TAGS = frozenset(tag for tag in HEADER_TAGS if tag >> 16 in (0x0010, 0x0012))
-_ITEM_TAGS = frozenset(
-    {
-        PATIENT_ID, ISSUER_OF_PATIENT_ID, TYPE_OF_PATIENT_ID, ISSUER_QUALIFIERS_SEQUENCE,
-        UNIVERSAL_ENTITY_ID, UNIVERSAL_ENTITY_ID_TYPE,
-    }
-)  # fmt: skip
-_SEQUENCES = frozenset({ISSUER_QUALIFIERS_SEQUENCE, OTHER_PATIENT_IDS_SEQUENCE})
-_LAST_TAG = max(HEADER_TAGS)
+_ISSUER_TAGS = frozenset({UNIVERSAL_ENTITY_ID, UNIVERSAL_ENTITY_ID_TYPE})
+_IDENTIFIER_TAGS = frozenset(
+    {PATIENT_ID, ISSUER_OF_PATIENT_ID, TYPE_OF_PATIENT_ID, ISSUER_QUALIFIERS_SEQUENCE}
+)
+ITEM_TAGS: Mapping[int, frozenset[int]] = {
+    ISSUER_QUALIFIERS_SEQUENCE: _ISSUER_TAGS,
+    OTHER_PATIENT_IDS_SEQUENCE: _IDENTIFIER_TAGS,
+    ORIGINAL_ATTRIBUTES_SEQUENCE: frozenset({MODIFIED_ATTRIBUTES_SEQUENCE, ATTRIBUTE_MODIFICATION_DATETIME}),
+    MODIFIED_ATTRIBUTES_SEQUENCE: _IDENTIFIER_TAGS | {PATIENT_NAME, PATIENT_BIRTH_DATE, PATIENT_SEX},
+}
+"""What is read of the items of each sequence: none holds itself, so that nesting ends."""
+_LAST_TAG = STUDY_INSTANCE_UID
 
 MAX_ITEMS = 64
-MAX_ELEMENTS = 10_000
 MAX_TEXT_BYTES = 16 * 1024
-MAX_SEQUENCE_BYTES = 1024 * 1024
 MAX_READ_BYTES = 8 * 1024 * 1024
 MAX_READS = 200_000
+_TAIL_CHUNK_BYTES = 64 * 1024
 
 _NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _PREFIX_END = 132
@@ -166,7 +175,30 @@ def _read(file: BinaryIO, size: int) -> Header:
     if cut or bounded.truncated or not watch.elements:
         raise UnreadableMessage(FILE, "truncated")
     header.reading_warnings = _tolerated(messages)
+    try:
+        _read_original_attributes(bounded, header)
+    except Exception:  # noqa: BLE001 - the identity is whole: what it was before must not cost it
+        header.pop(ORIGINAL_ATTRIBUTES_SEQUENCE, None)
+        header.reading_warnings += (f"{place_of(ORIGINAL_ATTRIBUTES_SEQUENCE)}: cannot be read, ignored",)
     return header
+
+
+def _read_original_attributes(file: "_BoundedFile", header: Header) -> None:
+    """Look behind the identity for what it was before an archive corrected it."""
+    implicit, little = header.original_encoding
+    walked = HeaderPrefix(implicit=bool(implicit), little=bool(little), identified=True)
+    kept = bytearray()
+    while not walked.is_complete:
+        chunk = file.read(_TAIL_CHUNK_BYTES)
+        kept += walked.feed(chunk, is_last=not chunk)
+    if not kept:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = read_dataset(io.BytesIO(kept), bool(implicit), bool(little), bytelength=len(kept))
+        element = found[ORIGINAL_ATTRIBUTES_SEQUENCE]
+        header[ORIGINAL_ATTRIBUTES_SEQUENCE] = element
+        _check(header, frozenset({ORIGINAL_ATTRIBUTES_SEQUENCE}))
 
 
 def _begins_like_a_data_set(start: bytes, size: int) -> bool:
@@ -193,7 +225,7 @@ class _Watch:
         if tag >> 16 == _DIRECTORY_GROUP:
             raise UnsupportedMessage(FILE, "a DICOMDIR is an index of files, not an object of one patient")
         if tag in HEADER_TAGS and length != _UNDEFINED_LENGTH:
-            allowed = MAX_SEQUENCE_BYTES if tag in _SEQUENCES else MAX_TEXT_BYTES
+            allowed = MAX_SEQUENCE_BYTES if tag in ITEM_TAGS else MAX_TEXT_BYTES
             if length > allowed:
                 raise UnreadableMessage(place_of(tag), f"longer than {allowed} bytes")
         return int(tag) > _LAST_TAG  # elements are in ascending order
@@ -207,7 +239,7 @@ def _check(dataset: Dataset, tags: frozenset[int]) -> None:
         stated = element.length if isinstance(element, RawDataElement) else 0
         if stated != _UNDEFINED_LENGTH and len(element.value or b"") < stated:
             raise UnreadableMessage(place_of(tag), "truncated")
-        if tag not in _SEQUENCES:
+        if tag not in ITEM_TAGS:
             continue
         items = dataset[tag].value
         if not isinstance(items, Sequence):
@@ -215,7 +247,7 @@ def _check(dataset: Dataset, tags: frozenset[int]) -> None:
         if len(items) > MAX_ITEMS:
             raise UnreadableMessage(place_of(tag), f"more than {MAX_ITEMS} items")
         for item in items:
-            _check(item, _ITEM_TAGS)
+            _check(item, ITEM_TAGS[tag])
 
 
 def _tolerated(messages: list[str]) -> tuple[str, ...]:
@@ -340,8 +372,8 @@ class HeaderText:
             if tag not in self._dataset:
                 continue
             values: list[Any]
-            if tag in _SEQUENCES:
-                values = [item.to_json(_ITEM_TAGS) for item in self.items(tag)]
+            if tag in ITEM_TAGS:
+                values = [item.to_json(ITEM_TAGS[tag]) for item in self.items(tag)]
             elif tag == SPECIFIC_CHARACTER_SET:
                 values = ["ISO_IR 192"]  # JSON is UTF-8, and must say so
             elif dictionary_VR(tag) == VR.PN:
@@ -411,12 +443,12 @@ def _from_json(elements: object, tags: frozenset[int]) -> Header:
     header = Header()
     for tag in sorted(tag for tag in tags if f"{tag:08X}" in elements):
         values = _json_values(elements, tag)
-        if tag not in _SEQUENCES:
+        if tag not in ITEM_TAGS:
             header[tag] = _text_element(tag, "\\".join(_json_text(tag, value) for value in values))
             continue
         if len(values) > MAX_ITEMS:
             raise UnreadableMessage(place_of(tag), f"more than {MAX_ITEMS} items")
-        items = [_from_json(item, _ITEM_TAGS) for item in values]
+        items = [_from_json(item, ITEM_TAGS[tag]) for item in values]
         header[tag] = DataElement(BaseTag(tag), VR.SQ, Sequence(items))
     return header
 

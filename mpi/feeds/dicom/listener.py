@@ -16,6 +16,7 @@ Status answered, by what became of the object:
 Source: DICOM PS3.4 annex B (storage service class); PS3.7 9.1.1 (C-STORE), annex C (status).
 """
 
+import hashlib
 import logging
 import socket
 import socketserver
@@ -38,9 +39,16 @@ from pynetdicom.transport import AssociationSocket, ThreadedAssociationServer
 
 from mpi.errors import FeedError, MpiError, SettingsError, StoreError, UnreadableMessage
 from mpi.feeds.dicom.header import as_file
-from mpi.feeds.dicom.messages import HeaderMessage, Receiver, message_of, message_of_unreadable, reason_of
-from mpi.feeds.dicom.network import BoundedDimse
-from mpi.feeds.dicom.prefix import HeaderPrefix
+from mpi.feeds.dicom.messages import (
+    REPEATED_TAGS,
+    HeaderMessage,
+    Receiver,
+    message_of,
+    message_of_unreadable,
+    reason_of,
+)
+from mpi.feeds.dicom.prefix import HeaderPrefix, encoding_of
+from mpi.feeds.dicom.prompt import PromptDimse
 from mpi.feeds.dicom.reading import HeaderReaders, ReadHeader
 from mpi.feeds.dicom.seen import StudiesSeen
 from mpi.feeds.dicom.tally import REPEATED, Tally
@@ -119,7 +127,7 @@ class DicomListener:
         self._read_header = read_header or self._readers.read
         self._seen = StudiesSeen()
         self._stopping = threading.Event()
-        self._server: _Server | None = None
+        self._server: Server | None = None
         self._thread: threading.Thread | None = None
         self.tally = Tally()
 
@@ -159,9 +167,9 @@ class DicomListener:
                 (evt.EVT_REJECTED, self._on_rejected),
                 (evt.EVT_PDU_SENT, lambda event: _acknowledge_at_once(event.assoc.dul.socket)),
             ],
-            server_class=_Server,
+            server_class=Server,
         )
-        self._server = cast(_Server, server)
+        self._server = cast(Server, server)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_SECONDS,), name="dicom", daemon=True
         )
@@ -203,7 +211,7 @@ class DicomListener:
         data_set = cast(C_STORE, event.request).DataSet
         prefix = data_set.getvalue() if data_set is not None else b""
         try:
-            return self._store(as_file(prefix, str(event.context.transfer_syntax)), source)
+            return self._store(prefix, str(event.context.transfer_syntax), source)
         except StoreError:
             self.tally.add_failure()
             log.error("dicom.not_stored", extra={"source": source.name})
@@ -218,11 +226,16 @@ class DicomListener:
         certificate = certificate_of(connection)
         return certificate is not None and self._directory.proves(certificate, source)
 
-    def _store(self, whole: bytes, source: PatientIdentitySource) -> Dataset | int:
-        message = self._message(whole, source)
-        known = self._seen.get(message.study)
+    def _store(self, prefix: bytes, syntax: str, source: PatientIdentitySource) -> Dataset | int:
+        """Take one object. A repetition is told by its bytes, unread; else by what it states."""
+        encoded = _repetition(prefix, syntax, source)
+        known = self._seen.get(encoded) if encoded else None
+        if known is None:
+            message = self._message(as_file(prefix, syntax), source)
+            known = self._seen.get(message.study)
         if known is not None:
             self.tally.add(source.name, REPEATED)
+            self._seen.remember(encoded, known)
             return _status(known)
         receipt = message.hand_to(self._registry)
         self.tally.add_receipt(source.name, receipt)
@@ -232,7 +245,9 @@ class DicomListener:
                 "dicom.stopped",
                 extra={"source": source.name, "message_id": receipt.message_id, "place": place},
             )
-        self._seen.remember(message.study, receipt)
+        if message.study:
+            self._seen.remember(message.study, receipt)
+            self._seen.remember(encoded, receipt)
         return _status(receipt)
 
     def _message(self, whole: bytes, source: PatientIdentitySource) -> HeaderMessage:
@@ -240,6 +255,17 @@ class DicomListener:
             return message_of(self._read_header(whole), source, self._directory)
         except FeedError as error:
             return message_of_unreadable(whole, error, source)
+
+
+def _repetition(prefix: bytes, syntax: str, source: PatientIdentitySource) -> bytes:
+    """What the instances of one study share, as they are encoded; empty when it cannot be told without reading."""
+    implicit, little = encoding_of(syntax)
+    walked = HeaderPrefix(implicit=implicit, little=little, digest_of=REPEATED_TAGS)
+    walked.feed(prefix, is_last=True)
+    if not walked.digest:
+        return b""
+    named = f"{source.name}\0{implicit}{little}".encode()
+    return hashlib.sha256(named + b"\0" + walked.digest).digest()
 
 
 def _status(receipt: Receipt) -> Dataset | int:
@@ -268,19 +294,20 @@ def _acknowledge_at_once(transport: AssociationSocket | None) -> None:
             transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
-class _HeadersOnly(BoundedDimse):
-    """Keeps each data set up to the element after the last one that is wanted."""
+class _HeadersOnly(PromptDimse):
+    """Keeps of each data set what tells an identity."""
 
     def begins(self, context_id: int) -> None:
         _acknowledge_at_once(self.dul.socket)
         syntaxes = {context.context_id: context.transfer_syntax for context in self.assoc.accepted_contexts}
-        self._prefix = HeaderPrefix(str(syntaxes[context_id][0]))
+        implicit, little = encoding_of(str(syntaxes[context_id][0]))
+        self._prefix = HeaderPrefix(implicit=implicit, little=little)
 
-    def wants(self, fragment: bytes) -> bool:
-        return self._prefix.feed(fragment)
+    def keep(self, fragment: bytes, *, is_last: bool) -> bytes:
+        return self._prefix.feed(fragment, is_last=is_last)
 
 
-class _Server(ThreadedAssociationServer):
+class Server(ThreadedAssociationServer):
     """The library's server, with a limit on connections that never become associations."""
 
     daemon_threads = True

@@ -7,22 +7,29 @@ However a header came, from a file, a C-STORE or an archive's answer, the same h
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn, Protocol
 
 from mpi.errors import FeedError, UnreadableMessage, UnsupportedMessage
 from mpi.feeds.dicom.header import (
+    ACCESSION_NUMBER,
     FILE,
+    MODALITIES_IN_STUDY,
+    MODALITY,
+    MODIFIED_ATTRIBUTES_SEQUENCE,
+    ORIGINAL_ATTRIBUTES_SEQUENCE,
     PATIENT_TAGS,
+    SOP_CLASS_UID,
     SOP_INSTANCE_UID,
+    SPECIFIC_CHARACTER_SET,
     STUDY_INSTANCE_UID,
     Header,
     HeaderText,
     canonical_bytes,
     header_from_json,
 )
-from mpi.feeds.dicom.patient import identity_from_header
+from mpi.feeds.dicom.patient import formerly_under, identity_from_header
 from mpi.feeds.dicom.reading import ReadHeader, read_header_apart
 from mpi.feeds.dicom.studies import study_of
 from mpi.index.events import Envelope, IdentityStated, Instruction, Receipt
@@ -35,7 +42,10 @@ MAX_UNREADABLE_BYTES = 64 * 1024
 """How much of an unreadable object is kept for whoever looks into it."""
 
 _MAX_UID_LENGTH = 64
-_STUDY_TAGS = PATIENT_TAGS | {STUDY_INSTANCE_UID}
+_STUDY_TAGS = PATIENT_TAGS | {STUDY_INSTANCE_UID, ACCESSION_NUMBER, MODALITY, MODALITIES_IN_STUDY}
+"""What the instances of one study repeat, once for each modality."""
+REPEATED_TAGS = _STUDY_TAGS | {SPECIFIC_CHARACTER_SET, SOP_CLASS_UID, ORIGINAL_ATTRIBUTES_SEQUENCE}
+"""The elements that decide, as they are encoded, whether an instance repeats another."""
 
 
 class Receiver(Protocol):
@@ -151,14 +161,25 @@ def _study_digest(elements: dict[str, Any], source: PatientIdentitySource | None
     wanted = {f"{tag:08X}" for tag in _STUDY_TAGS}
     if not elements.get(f"{STUDY_INSTANCE_UID:08X}", {}).get("Value"):
         return b""
-    stated = canonical_bytes({tag: elements[tag] for tag in elements if tag in wanted})
+    stated = canonical_bytes({tag: elements[tag] for tag in elements if tag in wanted} | _formerly(elements))
     return hashlib.sha256((source.name if source else "").encode() + b"\0" + stated).digest()
+
+
+def _formerly(elements: dict[str, Any]) -> dict[str, Any]:
+    """What was stated before it was corrected, but not when each instance was."""
+    items = elements.get(f"{ORIGINAL_ATTRIBUTES_SEQUENCE:08X}", {}).get("Value", [])
+    modified = f"{MODIFIED_ATTRIBUTES_SEQUENCE:08X}"
+    return {"formerly": [item[modified] for item in items if modified in item]} if items else {}
 
 
 def _read_identity(header: Header, source: PatientIdentitySource | None, directory: Directory) -> Instruction:
     record = identity_from_header(header, source, directory)
-    study = study_of(HeaderText(header), record.key, record.source)
-    return IdentityStated((record,), studies=(study,) if study is not None else ())
+    text = HeaderText(header)
+    formerly = formerly_under(text, record, source, directory)
+    study = study_of(text, record.key, record.source)
+    noticed = tuple(one for one in text.warnings if one not in record.warnings)
+    record = replace(record, warnings=(*record.warnings, *noticed))
+    return IdentityStated((record,), studies=(study,) if study is not None else (), formerly=formerly)
 
 
 def _raise(error: FeedError) -> NoReturn:

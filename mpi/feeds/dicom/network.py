@@ -7,11 +7,16 @@ is wanted, and ends the association of a peer that sends more commands than anyb
 """
 
 import logging
+import socket
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from pynetdicom import _config
+from pynetdicom.ae import ApplicationEntity
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
+from pynetdicom.transport import AssociationSocket
 
 _config.LOG_HANDLER_LEVEL = "none"
 _config.LOG_REQUEST_IDENTIFIERS = False
@@ -26,11 +31,29 @@ _IS_COMMAND, _IS_LAST = 1, 2
 _ABORT = "Evt19"  # PS3.8 9.2: an unrecognised or invalid PDU was received
 
 
+class Requestor(ApplicationEntity):
+    """An entity whose associations leave no socket open when nobody answers: the library's do."""
+
+    def _create_socket(self, *arguments: Any) -> AssociationSocket:
+        transport = super()._create_socket(*arguments)
+        transport._shutdown_socket = partial(_close, transport)  # type: ignore[method-assign]
+        return transport
+
+
+def _close(transport: AssociationSocket) -> None:
+    connection = transport.socket
+    if connection is not None:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            connection.close()
+
+
 class BoundedDimse(DIMSEServiceProvider):
     """
     A message provider that drops what nobody reads, fragment by fragment.
 
-    `wants` decides; the control byte of a dropped fragment is kept, because it says which one is last.
+    `keep` decides; the control byte of a dropped fragment is kept, because it says which one is last.
     """
 
     max_waiting_messages = MAX_WAITING_MESSAGES
@@ -42,8 +65,8 @@ class BoundedDimse(DIMSEServiceProvider):
     def begins(self, context_id: int) -> None:
         """The data set of a message is about to come, in a presentation context."""
 
-    def wants(self, fragment: bytes) -> bool:
-        """Whether a fragment of the data set has to be kept."""
+    def keep(self, fragment: bytes, *, is_last: bool) -> bytes:
+        """What has to be kept of the data set, now that this fragment of it came."""
         raise NotImplementedError
 
     def receive_primitive(self, primitive: P_DATA) -> None:
@@ -61,7 +84,7 @@ class BoundedDimse(DIMSEServiceProvider):
     def _bounded(self, context_id: int, value: bytes) -> bytes:
         control = value[0]
         if not control & _IS_COMMAND:
-            return value if self.wants(value[1:]) else value[:1]
+            return value[:1] + self.keep(value[1:], is_last=bool(control & _IS_LAST))
         self._command_bytes += len(value)
         if self._command_bytes > MAX_COMMAND_BYTES or self.msg_queue.qsize() > self.max_waiting_messages:
             raise ConnectionAbortedError("more than a peer may send")

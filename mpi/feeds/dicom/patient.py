@@ -32,6 +32,8 @@ from mpi.feeds.dicom.header import (
     ISSUER_QUALIFIERS_SEQUENCE,
     MODALITIES_IN_STUDY,
     MODALITY,
+    MODIFIED_ATTRIBUTES_SEQUENCE,
+    ORIGINAL_ATTRIBUTES_SEQUENCE,
     OTHER_PATIENT_IDS,
     OTHER_PATIENT_IDS_SEQUENCE,
     PATIENT_ADDRESS,
@@ -75,6 +77,7 @@ from mpi.identity.model import (
     PartialDate,
     PatientIdentifier,
     PersonName,
+    RecordKey,
     SourceRecord,
     Witness,
 )
@@ -147,6 +150,52 @@ def identity_from_header(
         witness=Witness.HEADER,
         warnings=text.warnings,
     )
+
+
+def formerly_under(
+    text: HeaderText, record: SourceRecord, source: PatientIdentitySource | None, directory: Directory
+) -> tuple[RecordKey, ...]:
+    """
+    The identifiers that a header had before its archive corrected it (IHE PIR), oldest first.
+
+    Only those the same source may state: an archive says whose its own studies were, and no more. One without
+    an issuer is of the domain the header is of now, unless that is no site's.
+
+    Source: DICOM PS3.3 C.12.1 (Original Attributes Sequence); IHE RAD TF-1, Patient Information Reconciliation.
+    """
+    found: dict[RecordKey, None] = {}
+    for change in text.items(ORIGINAL_ATTRIBUTES_SEQUENCE):
+        for item in change.items(MODIFIED_ATTRIBUTES_SEQUENCE):
+            identifier = _identifier(item)
+            if (
+                identifier is None
+                or "\\" in identifier.value
+                or len(identifier.value) > MAX_IDENTIFIER_LENGTH
+            ):
+                continue
+            if _STAND_IN_ID.fullmatch(identifier.value):
+                continue
+            key = _former_key(identifier, record, source, directory)
+            if key is None:
+                text.warn(ORIGINAL_ATTRIBUTES_SEQUENCE, "an identifier of another issuer is ignored")
+            elif key != record.key:
+                found.setdefault(key)
+    return tuple(found)
+
+
+def _former_key(
+    identifier: PatientIdentifier,
+    record: SourceRecord,
+    source: PatientIdentitySource | None,
+    directory: Directory,
+) -> RecordKey | None:
+    if identifier.authority == AssigningAuthority():
+        return RecordKey(record.domain, identifier.value) if directory.domains.get(record.domain) else None
+    try:
+        domain, _ = _issuer(identifier.authority, source, directory)
+    except (UnknownAuthority, NotPermitted, InvalidIdentity):
+        return None
+    return RecordKey(domain.key, identifier.value)
 
 
 def _refuse_nobody(text: HeaderText) -> None:

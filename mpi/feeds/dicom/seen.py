@@ -5,11 +5,15 @@ from collections import OrderedDict
 
 from mpi.index.events import Receipt
 
-MAX_STUDIES_REMEMBERED = 50_000
+MAX_STUDIES_REMEMBERED = 100_000
 
 
 class StudiesSeen:
-    """What became of the latest studies, so that their repetitions need not reach the registry."""
+    """
+    What became of the latest studies, so that their repetitions need not reach the registry.
+
+    A study may be remembered under several names: what it states, and the bytes it was stated with.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

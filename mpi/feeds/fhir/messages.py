@@ -9,7 +9,7 @@ Source: IHE PIXm 3.1, ITI-104; IHE PMIR, ITI-93; FHIR Bulk Data (NDJSON).
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -26,7 +26,9 @@ from mpi.errors import (
     UnreadableMessage,
     UnsupportedMessage,
 )
+from mpi.feeds.fhir.codec import from_xml
 from mpi.feeds.fhir.patient import EXTENSIONS, REPLACED_BY, Asked, domain_of, read_patient
+from mpi.feeds.fhir.xml import MAX_BYTES
 from mpi.feeds.hl7v2.problems import SenderNotPermitted
 from mpi.index.events import Envelope, Instruction, Receipt
 from mpi.index.events import Protocol as Arrival
@@ -36,6 +38,7 @@ from mpi.index.ports import Store
 UNKNOWN_SOURCE: Final = "unknown"
 PUT_EVENT: Final = "PUT Patient"
 FILE_EVENT: Final = "Patient"
+FEED_EVENT: Final = "patient-feed"
 PATIENT_FEED: Final = "urn:ihe:iti:pmir:2019:patient-feed"
 KEPT: Final = frozenset(
     {
@@ -116,21 +119,52 @@ def message_of_update(
     return message, known.is_stated
 
 
+def messages_of_bundle(
+    bundle: Mapping[str, Any],
+    name: str,
+    source: PatientIdentitySource,
+    directory: Directory,
+    *,
+    received: datetime,
+) -> Iterator[FhirMessage]:
+    """
+    Every entry of the history that a patient feed message (ITI-93) carries, in order.
+
+    Args:
+        name: what its sender calls the message; sent again, it changes nothing.
+
+    Source: IHE PMIR, ITI-93.
+    """
+    yield from _messages(_of_resource(bundle, ""), name, FEED_EVENT, source, directory, received)
+
+
 def messages_of_file(
     path: Path, source: PatientIdentitySource | None, directory: Directory, *, received: datetime
 ) -> Iterator[FhirMessage]:
     """
-    Every Patient of a file: one resource, a Bundle (of messaging, history, or a collection) or NDJSON.
+    Every Patient of a file: one resource, a Bundle (of messaging, history, or a collection), either also in XML,
+    or NDJSON.
 
     What is no Patient is refused, each as a message of its own. Within a file a message is called after
     its place and content, so that the same file again changes nothing.
     """
-    for place, resource, asked, error in _resources(path):
+    yield from _messages(_resources(path), path.name, FILE_EVENT, source, directory, received)
+
+
+def _messages(
+    found: Iterable["_Found"],
+    name: str,
+    event: str,
+    source: PatientIdentitySource | None,
+    directory: Directory,
+    received: datetime,
+) -> Iterator[FhirMessage]:
+    for place, resource, asked, error in found:
         kept = minimised(resource) if resource.get("resourceType") == "Patient" else _type_only(resource)
         document = _document(kept, received, asked=asked, place=place)
         content = _content_hash(document)
-        control_id = _digest(path.name, place, content)
-        message = _message(document, content, control_id, FILE_EVENT, source, directory)
+        control_id = _digest(name, place, content)
+        message = _message(document, content, control_id, event, source, directory)
         yield message if error is None else FhirMessage(message.envelope, partial(_raise, error))
 
 
@@ -188,8 +222,8 @@ def minimised(resource: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def looks_like_fhir(head: bytes) -> bool:
-    """Whether a file begins as JSON does."""
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+    """Whether a file begins as JSON or XML does."""
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"<")
 
 
 # --------------------------------------------------------------------------- files
@@ -200,7 +234,11 @@ _Found = tuple[str, Mapping[str, Any], Asked | None, FeedError | None]
 def _resources(path: Path) -> Iterator[_Found]:
     """Place, resource, the identifier it was put under, and what is wrong with the entry itself."""
     with path.open("rb") as file:
-        first = _parsed(file.readline().removeprefix(b"\xef\xbb\xbf"))
+        line = file.readline().removeprefix(b"\xef\xbb\xbf")
+        if line.lstrip().startswith(b"<"):
+            yield from _of_xml(path)
+            return
+        first = _parsed(line)
         if first is None:
             whole = _parsed(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
             if whole is None:
@@ -216,6 +254,16 @@ def _resources(path: Path) -> Iterator[_Found]:
         yield from _of_resource(first, "line 1")
         for number, line in chain((second,), rest):
             yield from _of_line(number, line)
+
+
+def _of_xml(path: Path) -> Iterator[_Found]:
+    try:
+        with path.open("rb") as file:
+            resource = from_xml(file.read(MAX_BYTES + 1).removeprefix(b"\xef\xbb\xbf"))
+    except UnreadableMessage as error:
+        yield "file", {}, None, error
+    else:
+        yield from _of_resource(resource, "")
 
 
 def _of_line(number: int, line: bytes) -> Iterator[_Found]:

@@ -8,7 +8,7 @@ Source: FHIR R4 Patient; FR Core 2.1 and 2.2 (fr-core-patient, fr-core-patient-i
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -24,8 +24,8 @@ from mpi.feeds.hl7v2.problems import (
     SenderNotPermitted,
 )
 from mpi.feeds.hl7v2.times import PARIS
-from mpi.feeds.national import admit_ins
-from mpi.identity.domains import Domain, is_national, national_type
+from mpi.feeds.national import AdmittedIns, admit_ins
+from mpi.identity.domains import Domain, authority_key, is_national, national_type
 from mpi.identity.ins import INS_NIR_OID, INS_OIDS, IdentityAttribute, IdentityStatus
 from mpi.identity.model import (
     AssigningAuthority,
@@ -41,12 +41,12 @@ from mpi.identity.rniv import status_from_fr_core
 from mpi.index.events import IdentifiersMerged, IdentityStated
 from mpi.index.parties import Directory, PatientIdentitySource
 
-_FR_CORE: Final = "https://hl7.fr/ig/fhir/core/StructureDefinition/"
+FR_CORE: Final = "https://hl7.fr/ig/fhir/core/StructureDefinition/"
 _BASE: Final = "http://hl7.org/fhir/StructureDefinition/"
-GIVEN_LIST: Final = f"{_FR_CORE}fr-core-patient-birth-list-given-name"
-RELIABILITY: Final = f"{_FR_CORE}fr-core-identity-reliability"
-INSEE_CODE: Final = f"{_FR_CORE}fr-core-address-insee-code"
-INTERPRETED: Final = f"{_FR_CORE}fr-core-patient-birthdate-update-indicator"
+GIVEN_LIST: Final = f"{FR_CORE}fr-core-patient-birth-list-given-name"
+RELIABILITY: Final = f"{FR_CORE}fr-core-identity-reliability"
+INSEE_CODE: Final = f"{FR_CORE}fr-core-address-insee-code"
+INTERPRETED: Final = f"{FR_CORE}fr-core-patient-birthdate-update-indicator"
 BIRTH_PLACE: Final = f"{_BASE}patient-birthPlace"
 MOTHERS_NAME: Final = f"{_BASE}patient-mothersMaidenName"
 EXTENSIONS: Final = frozenset({GIVEN_LIST, RELIABILITY, INSEE_CODE, INTERPRETED, BIRTH_PLACE, MOTHERS_NAME})
@@ -85,6 +85,19 @@ class Asked:
 
     system: str
     value: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskedPerson:
+    """
+    Somebody a question is about.
+
+    Args:
+        keys: identifiers in configured domains.
+    """
+
+    demographics: Demographics
+    keys: tuple[RecordKey, ...]
 
 
 @dataclass(slots=True)
@@ -131,6 +144,13 @@ def authority_of(system: str) -> AssigningAuthority:
         if system.startswith(prefix):
             return AssigningAuthority("", system.removeprefix(prefix), kind)
     return AssigningAuthority("", system, "URI")
+
+
+def system_of(authority: AssigningAuthority) -> str:
+    """The identifier system of an authority: what `authority_of` reads."""
+    prefixes = {kind: prefix for prefix, kind in _SYSTEMS.items()}
+    prefix = prefixes.get(authority.universal_id_type)
+    return f"{prefix}{authority.universal_id}" if prefix else authority_key(authority)
 
 
 def domain_of(system: str, *, place: str, source: PatientIdentitySource, directory: Directory) -> Domain:
@@ -184,6 +204,41 @@ def read_patient(
     return _identity(patient, identifiers, stated, source, directory, event_time=event_time)
 
 
+def read_asked(resource: Mapping[str, Any], *, directory: Directory, received: datetime) -> AskedPerson:
+    """
+    Read the Patient of a question: nothing is stated by it, and any part may be missing.
+
+    Raises:
+        UnsupportedMessage: it is no Patient.
+        InvalidIdentity: an element is not what R4 or FR Core says it is.
+    """
+    patient = Element(dict(resource), "Patient")
+    if patient.text("resourceType") != "Patient":
+        raise UnsupportedMessage("resourceType", "not a Patient")
+    stated = _Stated()
+    if patient.has("name"):
+        _names(patient, stated)
+    keys: dict[RecordKey, None] = {}
+    national: list[tuple[str, PatientIdentifier]] = []
+    for item in patient.items("identifier"):
+        use = item.code("use", _IDENTIFIER_USES)
+        system, value = item.text("system"), item.text("value")
+        if not (system and value) or use == _OLD:
+            continue
+        identifier = PatientIdentifier(value, authority_of(system), _type(item, system))
+        if national_type(identifier, bare_oid="") == "INS":
+            national.append((item.path, identifier))
+            continue
+        try:
+            keys[RecordKey(directory.domains.resolve(identifier.authority, place=item.path).key, value)] = (
+                None
+            )
+        except UnknownAuthority:
+            continue
+    demographics, _ = _demographics(patient, stated, national, directory, received)
+    return AskedPerson(demographics, tuple(keys))
+
+
 def _identity(
     patient: Element,
     identifiers: _Identifiers,
@@ -194,6 +249,28 @@ def _identity(
     event_time: datetime,
 ) -> IdentityStated:
     _names(patient, stated)
+    demographics, admitted = _demographics(patient, stated, identifiers.national, directory, event_time)
+    first = SourceRecord(
+        identifier=identifiers.own[0].identifier,
+        domain=identifiers.own[0].domain,
+        demographics=demographics,
+        event_time=event_time,
+        source=source.name,
+        others=(*identifiers.others, *admitted.kept),
+        warnings=(*stated.warnings, *admitted.warnings),
+    )
+    more = (replace(first, identifier=own.identifier, domain=own.domain) for own in identifiers.own[1:])
+    return IdentityStated((first, *more), identifiers.elsewhere)
+
+
+def _demographics(
+    patient: Element,
+    stated: _Stated,
+    national: Sequence[tuple[str, PatientIdentifier]],
+    directory: Directory,
+    event_time: datetime,
+) -> tuple[Demographics, AdmittedIns]:
+    """Everything a resource says of a person, beside the names; and its INS, when it may be used."""
     for extension in patient.extensions(MOTHERS_NAME):
         stated.values["mother_birth_name"] = extension.text("valueString")
     _birth_date(patient, stated, event_time)
@@ -202,26 +279,15 @@ def _identity(
     _address(patient, stated)
     _telecoms(patient, stated)
     _multiple_birth(patient, stated)
-    _status(patient, stated, has_ins=bool(identifiers.national))
+    _status(patient, stated, has_ins=bool(national))
     admitted = admit_ins(
-        identifiers.national,
-        {"birth_date": None, "sex": "", **stated.values},
+        national,
+        {"names": (), "birth_date": None, "sex": "", **stated.values},
         accept_test_ins=directory.accept_test_ins,
     )
     values = {**stated.values, "ins": admitted.ins, "ins_oid": admitted.oid}
-    first = SourceRecord(
-        identifier=identifiers.own[0].identifier,
-        domain=identifiers.own[0].domain,
-        demographics=Demographics(
-            **{name: value for name, value in values.items() if value not in (None, "", ())}
-        ),
-        event_time=event_time,
-        source=source.name,
-        others=(*identifiers.others, *admitted.kept),
-        warnings=(*stated.warnings, *admitted.warnings),
-    )
-    more = (replace(first, identifier=own.identifier, domain=own.domain) for own in identifiers.own[1:])
-    return IdentityStated((first, *more), identifiers.elsewhere)
+    told = {name: value for name, value in values.items() if value not in (None, "", ())}
+    return Demographics(**told), admitted
 
 
 def _event_time(patient: Element, received: datetime, stated: _Stated) -> datetime:

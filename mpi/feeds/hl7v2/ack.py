@@ -15,14 +15,20 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from mpi.errors import (
+    AlreadyDone,
     ControlIdReused,
+    EarlierMessageWaits,
     InvalidIdentity,
+    KeyReused,
     LinkConflict,
     ModelError,
     MpiError,
     NotPermitted,
     OutOfSequence,
+    PoisonMessage,
+    PreconditionFailed,
     SettingsError,
+    SourceStopped,
     StaleReview,
     StoreError,
     UnknownAuthority,
@@ -50,14 +56,20 @@ ANSWERS: Final[dict[type[MpiError], Answer | None]] = {
     InvalidIdentity: Answer("AE", 102),  # 100, 101, 103, 204, 205 by problem
     ControlIdReused: Answer("AE", 205),
     OutOfSequence: Answer("AE", 207),  # no code says "not yet"; MSA-4 says what is
+    PoisonMessage: Answer("AE", 207),
+    EarlierMessageWaits: Answer("AE", 206),  # kept, and not applied: never AA
     UnknownAuthority: Answer("AE", 204),
     UnknownIdentifier: Answer("AE", 204),
     UnknownReview: Answer("AE", 204),
     LinkConflict: Answer("AE", 205),
     StaleReview: Answer("AE", 206),
+    AlreadyDone: Answer("AE", 206),  # these three are of HTTP requests; no message ends in them
+    KeyReused: Answer("AE", 206),
+    PreconditionFailed: Answer("AE", 206),
     NotPermitted: Answer("AE", 204),  # no code says "not you"; what may not be fed is unknown to the sender
     ModelError: Answer("AE", 207),
     SettingsError: Answer("AE", 207),
+    SourceStopped: None,
     StoreError: None,  # never acknowledged: the connection is closed and the sender sends again
 }
 """Every error a message may end in. `None` has no acknowledgement."""
@@ -74,11 +86,12 @@ _TRIGGER = re.compile(r"[A-Z][A-Z0-9]{2}", re.ASCII)
 
 
 class Fault(NamedTuple):
-    """One ERR segment: where (an ERL, or empty), which code, and the problem in words."""
+    """One ERR segment: where (an ERL, or empty), which code, the problem in words, and whether it is only a warning."""
 
     place: str
     code: int
     problem: str = ""
+    is_warning: bool = False
 
 
 def answer_of(error: Exception) -> Answer:
@@ -267,7 +280,7 @@ def error_segment(skeleton: Fields, fault: Fault, *, old: bool = False) -> str:
         err[1] = f"{segment}^{sequence}^{field}^{fault.code}&{text}"
     err[2] = fault.place
     err[3] = f"{fault.code}^{text}^HL70357"
-    err[4] = "E"
+    err[4] = "W" if fault.is_warning else "E"
     if fault.problem:
         err += ["", "", "", escape(fault.problem)]
     return "|".join(err)

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from mpi.errors import InvalidIdentity, SettingsError, StoreError, UnreadableMessage
+from mpi.errors import InvalidIdentity, SettingsError, SourceStopped, StoreError, UnreadableMessage
 from mpi.feeds.hl7v2 import adt, er7, problems, skeletons
 from mpi.feeds.hl7v2.ack import (
     Fault,
@@ -25,7 +25,9 @@ from mpi.feeds.hl7v2.ack import (
 )
 from mpi.feeds.hl7v2.batch import answer_batch, is_batch
 from mpi.feeds.hl7v2.minimised import minimised
-from mpi.feeds.hl7v2.query import CrossReferences, answer_query
+from mpi.feeds.hl7v2.query import EVENTS as QUERIES
+from mpi.feeds.hl7v2.query import Queries, QueryIndex
+from mpi.feeds.hl7v2.query_answer import QueryPolicy
 from mpi.feeds.mllp import BOUNDARY
 from mpi.index import sequence
 from mpi.index.events import Envelope, Instruction, Nothing, Receipt
@@ -38,13 +40,17 @@ UNPROVED_SOURCE: Final = "unproved"
 """Of a message whose sender showed a certificate of nobody's, or none, and claimed a source that has one."""
 MAX_CONTROL_ID_LENGTH: Final = 199
 """MSH-10 of HL7 v2.7, the longest of any version. A longer one is kept by its digest."""
+_ASSUMED_CHARSET: Final = "8859/1"
+"""What a sender that declares no character set is taken to read."""
 _NUMBER = re.compile(r"-1|[+]?\d{1,10}", re.ASCII)
+_LINES = re.compile(rb"[\r\n]+")
+_IDENTIFIERS: Final = {b"PID": 3, b"MRG": 1}
 _WORD = re.compile(r"[A-Z][A-Z0-9]{2}", re.ASCII)
 
 _log = structlog.get_logger()
 
 
-class Index(CrossReferences, Protocol):
+class Index(QueryIndex, Protocol):
     """What a handler needs of the registry."""
 
     def receive(
@@ -74,12 +80,18 @@ class Hl7Handler:
 
     Safe to call from several threads when the registry is.
 
+    Args:
+        queries: what the standards leave to this index when it is asked.
+
     Raises:
         SettingsError: a source's default character set is not one we read, or its name is not for sources.
     """
 
-    def __init__(self, registry: Index, directory: Directory, clock: Clock) -> None:
+    def __init__(
+        self, registry: Index, directory: Directory, clock: Clock, queries: QueryPolicy | None = None
+    ) -> None:
         self._registry = registry
+        self._queries = Queries(registry, directory, queries or QueryPolicy(), clock)
         self._directory = directory
         self._clock = clock
         for source in directory.sources:
@@ -91,6 +103,7 @@ class Hl7Handler:
             skeletons.acknowledgement(skeletons.OLD, error=error)
             skeletons.acknowledgement(skeletons.NEW, error=error)
             skeletons.cross_reference(error=error, found=not error)
+            skeletons.demographics(error=error)
         skeletons.cross_reference(error=False, found=False)
 
     def handler_of(self, certificate: ClientCertificate | None) -> Callable[[bytes], bytes] | None:
@@ -135,16 +148,18 @@ class Hl7Handler:
                 "hl7v2.acknowledgement_ignored", source=source.name if source is not None else UNKNOWN_SOURCE
             )
             return b""
-        if header is not None and header.value(9, 1) == "QBP":
+        if header is not None and header.value(9, 1) in QUERIES:
             return self._answer_query(frame, header, certificate)
         incoming = self.prepare(frame, certificate)
         try:
             receipt = self._registry.receive(incoming.envelope, incoming.read, incoming.reply)
-        except StoreError:
-            reply = self.refuse(frame)
+        except StoreError as error:
+            is_full = isinstance(error, SourceStopped)
+            event = "hl7v2.source_stopped" if is_full else "hl7v2.refused_for_now"
+            _log.error(event, source=incoming.envelope.source)
+            reply = self.refuse(frame, problems.QUARANTINE_FULL if is_full else problems.TRY_AGAIN)
             if not reply:
                 raise
-            _log.error("hl7v2.refused_for_now", source=incoming.envelope.source)
             return reply
         _log.info(
             "hl7v2.received",
@@ -157,11 +172,14 @@ class Hl7Handler:
         )
         return receipt.reply
 
-    def refuse(self, frame: bytes) -> bytes:
+    def refuse(self, frame: bytes, problem: str = problems.TRY_AGAIN) -> bytes:
         """
         What a message that cannot be taken now is answered; empty to close the connection.
 
         Nobody knows then whether it was kept. If it was, the same message sent again is a duplicate.
+
+        Args:
+            problem: why, one of `problems`.
         """
         try:
             header = er7.read_header(frame)
@@ -174,7 +192,7 @@ class Hl7Handler:
         text = write_acknowledgement(
             header,
             "CR" if is_enhanced else "AR",
-            Fault("", problems.CODES[problems.TRY_AGAIN], problems.TRY_AGAIN),
+            Fault("", problems.CODES[problem], problem),
             at=self._clock(),
             own_application=self._directory.own.namespace,
         )
@@ -254,6 +272,7 @@ class Hl7Handler:
                 code for code in (header.value(9, 1), header.value(9, 2)) if _WORD.fullmatch(code)
             ),
             sequence=number,
+            patients=_patients(frame, header),
         )
         return Incoming(envelope, read, reply)
 
@@ -279,23 +298,13 @@ class Hl7Handler:
     def _answer_query(
         self, frame: bytes, header: er7.Segment, certificate: ClientCertificate | None
     ) -> bytes:
-        at = self._clock()
-        own = self._directory.own.namespace
         try:
             message = er7.read(frame, header=header)
         except UnreadableMessage as error:
-            return acknowledge(header, error, at=at, own_application=own).encode(
-                header.codec, errors="replace"
-            )
-        text = answer_query(
-            message, index=self._registry, directory=self._directory, at=at, certificate=certificate
-        )
-        if message.codec == "utf-8" != er7.codec_of(header.value(18)):
-            return _in_utf_8(text)  # what the request did not declare, the answer does
-        try:
-            return text.encode(message.codec)
-        except UnicodeEncodeError:
-            return _in_utf_8(text)
+            own = self._directory.own.namespace
+            text = acknowledge(header, error, at=self._clock(), own_application=own)
+            return text.encode(header.codec, errors="replace")
+        return _encoded(self._queries.answer(message, certificate=certificate), message)
 
 
 def _not_proved() -> problems.SenderNotPermitted:
@@ -319,6 +328,25 @@ def _sequence_number(header: er7.Segment) -> int | None:
     return number if number is not None and number <= sequence.LAST else None
 
 
+def _patients(frame: bytes, header: er7.Segment) -> frozenset[str]:
+    """
+    The values (CX-1) of PID-3 and MRG-1, by their place alone.
+
+    Of a message that cannot even be read without harm, nothing else may be looked at.
+    """
+    field, component, repetition = (
+        mark.encode("ascii")
+        for mark in (header.separators.field, header.separators.component, header.separators.repetition)
+    )
+    found: set[bytes] = set()
+    for line in _LINES.split(frame):
+        number = _IDENTIFIERS.get(line[:3])
+        fields = line.split(field, number + 1) if number else []
+        if number and len(fields) > number:
+            found.update(cx.partition(component)[0].strip() for cx in fields[number].split(repetition))
+    return frozenset(value.decode(header.codec, errors="replace") for value in found - {b"", b'""'})
+
+
 def _content_hash(frame: bytes, header: er7.Segment) -> str:
     """SHA-256 of a message with its time blanked: a sender stamps the same message anew when it repeats it."""
     line = header.raw.encode(header.codec)
@@ -329,9 +357,28 @@ def _content_hash(frame: bytes, header: er7.Segment) -> str:
     return hashlib.sha256(frame.replace(line, mark.join(fields), 1)).hexdigest()
 
 
-def _in_utf_8(text: str) -> bytes:
-    """An answer whose identifiers the request's character set cannot write."""
+def _encoded(text: str, message: er7.Message) -> bytes:
+    """
+    An answer in the character set of its query, and declared: blank means ASCII.
+
+    What the query's own cannot write, and what it did not declare, is written in UTF-8; but a query that
+    says nothing is answered in 8859/1 where that is enough, as its sender most likely reads.
+    """
+    declared = message.msh.value(18).strip()
+    if text.isascii():
+        return text.encode("ascii")
+    if message.codec == "utf-8" != er7.codec_of(declared):
+        return _declaring("UNICODE UTF-8", text).encode()
+    try:
+        encoded = text.encode(message.codec)
+    except UnicodeEncodeError:
+        return _declaring("UNICODE UTF-8", text).encode()
+    return encoded if declared else _declaring(_ASSUMED_CHARSET, text).encode(message.codec)
+
+
+def _declaring(charset: str, text: str) -> str:
+    """A message with that MSH-18."""
     header, rest = text.split("\r", 1)
     fields = (header.split("|") + [""] * 18)[:18]
-    fields[17] = "UNICODE UTF-8"
-    return "\r".join(("|".join(fields), rest)).encode()
+    fields[17] = charset
+    return "\r".join(("|".join(fields), rest))

@@ -35,7 +35,20 @@ SEVERAL_LINKABLE: Final = "more than one identifier that can be linked"
 SELF_LINK: Final = "the same identifier as in the other PID"
 NOT_A_SEQUENCE_NUMBER: Final = "not a sequence number (-1 to 2000000000)"
 NOT_A_PIX_QUERY: Final = "only IHE PIX Query is answered"
+NOT_A_PDQ_QUERY: Final = "only IHE PDQ Query is answered"
+NOT_AN_IMMEDIATE_QUERY: Final = "only immediate queries are answered (RCP-1 I)"
+NOT_A_PAGE: Final = "a page is a number of records, at least 1 (n^RD)"
+NOT_A_CRITERION: Final = "not @PID.field[.component[.subcomponent]] and a value"
+NOT_SEARCHED: Final = "people are not looked for by this"
+ASKED_TWICE: Final = "asked twice: each is asked once, with its choices separated by subcomponents"
+NO_DOMAIN: Final = "an identifier is looked for with its authority (@PID.3.4)"
+BAD_WILDCARD: Final = "a wildcard stands last, after two letters or digits"
+NO_ACCOUNTS: Final = "account numbers are not kept here: nobody is found by one"
+TOO_BROAD: Final = "too many people, or nothing to begin with: ask for more of them; nobody is named"
+NO_SUCH_PAGE: Final = "not the continuation of this query, or no longer"
+NOT_A_CONTINUATION: Final = "only interactive continuation (I)"
 TRY_AGAIN: Final = "not taken now; send it again later"
+QUARANTINE_FULL: Final = "nothing more is taken before what was quarantined of this source is looked into"
 
 NO_MSH: Final = "does not start with an MSH segment"
 BAD_FIELD_SEPARATOR: Final = "not a usable field separator"
@@ -72,6 +85,18 @@ CODES: Final = {
     SELF_LINK: 205,
     NOT_A_SEQUENCE_NUMBER: 102,
     NOT_A_PIX_QUERY: 103,
+    NOT_A_PDQ_QUERY: 103,
+    NOT_AN_IMMEDIATE_QUERY: 103,
+    NOT_A_PAGE: 102,
+    NOT_A_CRITERION: 102,
+    NOT_SEARCHED: 103,
+    ASKED_TWICE: 102,
+    NO_DOMAIN: 101,
+    BAD_WILDCARD: 102,
+    NO_ACCOUNTS: 204,
+    TOO_BROAD: 101,
+    NO_SUCH_PAGE: 204,
+    NOT_A_CONTINUATION: 103,
     NO_MSH: 100,
     BAD_FIELD_SEPARATOR: 102,
     BAD_ENCODING_CHARACTERS: 102,
@@ -82,6 +107,7 @@ CODES: Final = {
     UNKNOWN_CHARSET: 103,
     UNDECODABLE: 102,
     TRY_AGAIN: 207,
+    QUARANTINE_FULL: 207,
 }
 
 REJECTED: Final = frozenset({NO_MSH, BAD_FIELD_SEPARATOR, BAD_ENCODING_CHARACTERS})

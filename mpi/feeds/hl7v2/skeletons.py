@@ -4,7 +4,7 @@ The messages this index sends, as hl7apy builds and validates them, once; then o
 Building one with hl7apy takes milliseconds; filling a validated skeleton takes microseconds.
 Filling changes values, never the structure: the tests validate filled messages with hl7apy again.
 
-Source: HL7 v2.3.1 and v2.5 message structures ACK, RSP_K23; IHE ITI-9 3.9.4.2.
+Source: HL7 v2.3.1 and v2.5 message structures ACK, RSP_K21, RSP_K23; IHE ITI-9 3.9.4.2, ITI-21 3.21.4.2.
 """
 
 from functools import cache
@@ -60,6 +60,21 @@ def cross_reference(*, error: bool, found: bool) -> Skeleton:
         pid.pid_3 = "1^^^A&2.999.1.1&ISO^PI"
         pid.add_field("PID_5")
         pid.add_field("PID_5").value = "^^^^^^S"
+    return _validated(message)
+
+
+@cache
+def demographics(*, error: bool) -> Skeleton:
+    """The skeleton of RSP^K22, whose structure is RSP_K21. QPD is replaced by the echo of the query's own."""
+    message = _started("RSP_K21", NEW, "RSP^K22^RSP_K21")
+    if error:
+        _value_error(message)
+    message.qak.qak_1 = "T"
+    message.qak.qak_2 = "OK"
+    message.qak.qak_3 = "IHE PDQ Query"
+    message.qpd.qpd_1 = "IHE PDQ Query"
+    message.qpd.qpd_2 = "T"
+    message.qpd.qpd_3 = "@PID.5.1^A"
     return _validated(message)
 
 

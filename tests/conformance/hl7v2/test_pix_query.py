@@ -1,9 +1,12 @@
-"""Q01 to Q08: IHE ITI-9, the six cases and their neighbours, byte for byte."""
+"""
+IHE ITI-9: the six cases and their neighbours, byte for byte, over a registry in memory; then over the real one.
+"""
 
 import pytest
 from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.parser import parse_message
 
+from mpi.feeds.hl7v2.query_answer import QueryPolicy
 from mpi.identity.model import RecordKey
 from tests.unit.feeds.hl7v2.fakes import KEY_A, KEY_B, KEY_C, KEY_D, Feed, Reply, query
 
@@ -42,6 +45,7 @@ def test_the_header_of_an_answer(feed):
 
 
 def test_q01_known_with_corresponding_identifiers(feed):
+    """[Q01] Known, with corresponding identifiers: AA, OK, one PID, its name neutral, QPD as it came."""
     assert body(feed.send(query("B77^^^SITE-B&2.999.1.2&ISO", SITE_C))) == [
         "MSA|AA|Q-0001",
         "QAK|QT-0001|OK",
@@ -51,6 +55,7 @@ def test_q01_known_with_corresponding_identifiers(feed):
 
 
 def test_q02_known_without_identifier_in_the_domains_asked_for(feed):
+    """[Q02] Known, and nothing in the domains asked for: AA, NF, no PID, no ERR."""
     assert body(feed.send(query("B78^^^SITE-B&2.999.1.2&ISO", SITE_A))) == [
         "MSA|AA|Q-0001",
         "QAK|QT-0001|NF",
@@ -59,6 +64,7 @@ def test_q02_known_without_identifier_in_the_domains_asked_for(feed):
 
 
 def test_q03_unknown_identifier_in_a_known_domain(feed):
+    """[Q03] An unknown identifier: AE, 204 at QPD^1^3^1^1, no PID."""
     assert body(feed.send(query("B999^^^SITE-B&2.999.1.2&ISO", SITE_A))) == [
         "MSA|AE|Q-0001",
         "ERR||QPD^1^3^1^1|204^Unknown key identifier^HL70357|E",
@@ -78,6 +84,7 @@ def test_q03_unknown_identifier_in_a_known_domain(feed):
     ],
 )
 def test_q04_unknown_source_domain(feed, who):
+    """[Q04] An unknown or incomplete domain in QPD-3, or one not to be seen: AE, 204 at QPD^1^3^1^4, no PID."""
     assert body(feed.send(query(who, SITE_A))) == [
         "MSA|AE|Q-0001",
         "ERR||QPD^1^3^1^4|204^Unknown key identifier^HL70357|E",
@@ -97,6 +104,7 @@ def test_q04_unknown_source_domain(feed, who):
     ],
 )
 def test_q05_unknown_target_domain_fails_the_whole_query(feed, targets, repetition):
+    """[Q05] An unknown domain in QPD-4, or one not to be seen: AE, 204 at QPD^1^4^n without component, no PID."""
     assert body(feed.send(query(B77, targets))) == [
         "MSA|AE|Q-0001",
         f"ERR||QPD^1^4^{repetition}|204^Unknown key identifier^HL70357|E",
@@ -107,6 +115,7 @@ def test_q05_unknown_target_domain_fails_the_whole_query(feed, targets, repetiti
 
 
 def test_q06_several_identifiers_in_one_domain_are_consecutive(feed):
+    """[Q06] Several identifiers in one domain: one PID, they follow one another, all fully qualified."""
     assert body(feed.send(query(B77))) == [
         "MSA|AA|Q-0001",
         "QAK|QT-0001|OK",
@@ -117,16 +126,19 @@ def test_q06_several_identifiers_in_one_domain_are_consecutive(feed):
 
 
 def test_q06_other_identifiers_of_the_domain_asked_from(feed):
+    """[Q06] QPD-4 may name the domain of QPD-3: the person's other identifiers there, never the one asked for."""
     reply = feed.send(query("A1001^^^SITE-A", SITE_A))
 
     assert reply.first("PID", 3) == "A1377^^^SITE-A&2.999.1.1&ISO^PI"
 
 
 def test_q07_a_pending_candidate_is_not_answered(feed):
+    """[Q07] A link that nobody decided is not answered: NF."""
     assert feed.send(query("B78^^^SITE-B")).first("QAK", 2) == "NF"
 
 
 def test_q08_one_error_for_each_unknown_target(feed):
+    """[Q08] Two unknown domains and a known one in QPD-4: AE, one ERR for each of the two, no PID."""
     targets = f"^^^NOWHERE~{SITE_A}~^^^&2.999.9&ISO"
 
     assert body(feed.send(query(B77, targets))) == [
@@ -187,7 +199,7 @@ def test_extra_components_of_qpd_1_and_a_missing_tag_are_tolerated(feed):
 @pytest.mark.parametrize(
     ("message", "msa_1", "err_2", "err_3"),
     [
-        (query(event="Q22"), "AR", "MSH^1^9^1^2", "201"),
+        (query(event="Q21"), "AR", "MSH^1^9^1^2", "201"),
         (query(version="2.9"), "AR", "MSH^1^12", "203"),
         (query(control_id=""), "AE", "MSH^1^10", "101"),
         (query(qpd=["ZZZ"]), "AR", "QPD^1", "100"),
@@ -206,6 +218,105 @@ def test_an_identifier_the_request_cannot_spell_is_answered_in_utf_8(feed):
 
     assert reply.first("PID", 3) == r"Œ1\F\2^^^SITE-A&2.999.1.1&ISO^PI"
     assert reply.segments("MSH")[0][17] == "UNICODE UTF-8"
+
+
+MSH = r"MSH|^~\&|VIEWER_B|SITE_B|MPI|FED|20260302102000||QBP^Q23^QBP_Q21|Q-0001|P|2.5|||||FRA|UNICODE UTF-8"
+
+
+def test_q01_the_whole_answer_but_our_time_and_control_id(feed):
+    """[Q01] The answer as a whole, delimiters and segment ends included."""
+    raw = feed.handler.handle(f"{MSH}\rQPD|IHE PIX Query|QT-0001|{B77}|{SITE_A}\rRCP|I\r".encode())
+    header, rest = raw.split(b"\r", 1)
+    fields = header.split(b"|")
+
+    assert b"|".join([*fields[:6], b"TIME", *fields[7:9], b"ID", *fields[10:]]) == (
+        rb"MSH|^~\&|MPI|FED|VIEWER_B|SITE_B|TIME||RSP^K23^RSP_K23|ID|P|2.5|||||FRA|UNICODE UTF-8"
+    )
+    assert rest == (
+        b"MSA|AA|Q-0001\rQAK|QT-0001|OK\r"
+        b"QPD|IHE PIX Query|QT-0001|B77^^^SITE-B&2.999.1.2&ISO|^^^SITE-A&2.999.1.1&ISO\r"
+        b"PID|||A1001^^^SITE-A&2.999.1.1&ISO^PI~A1377^^^SITE-A&2.999.1.1&ISO^PI||~^^^^^^S\r"
+    )
+
+
+@pytest.mark.parametrize(
+    "qpd",
+    [
+        f"QPD|IHE PIX Query^^HL70471|QT-0001|{B77}^PI^^20260101|^^^SITE-A~~^^^&2.999.1.3&ISO||||||",
+        "QPD|IHE PIX Query|QT\\T\\1|B77^^^SITE-B&2.999.1.2&ISO&|A1^^^SITE-A&&",
+        "QPD|IHE PIX Query||B77^^^SITE-B|^^^SITE-A^PI|||trailing",
+    ],
+)
+def test_q01_qpd_comes_back_byte_for_byte(feed, qpd):
+    """[Q01] QPD is echoed exactly: escapes, empty repetitions, dangling and trailing delimiters."""
+    reply = Reply(feed.handler.handle(f"{MSH}\r{qpd}\rRCP|I\r".encode()))
+
+    assert qpd in reply.lines
+    assert reply.first("QAK", 1) == qpd.split("|")[2]
+    assert reply.first("QAK", 2) == "OK"
+
+
+def test_q04_universal_id_without_type_beside_a_namespace(feed):
+    """[Q04] A universal id without its type is refused even beside a namespace that is known."""
+    reply = feed.send(query("B77^^^SITE-B&2.999.1.2"))
+
+    assert (reply.msa_1, reply.err_2, reply.err_3) == ("AE", "QPD^1^3^1^4", "204")
+
+
+@pytest.mark.parametrize("targets", ["", "^^^SITE-A", "^^^SITE-B", "^^^SITE-D"])
+def test_q04_what_may_not_be_seen_is_answered_like_what_does_not_exist(feed, targets):
+    """[Q04] The answer about a domain not to be seen differs in nothing from that about none."""
+    hidden = feed.send(query("D9^^^SITE-D", targets))
+    none = feed.send(query("D9^^^SITE-Z", targets))
+
+    assert [line.replace("SITE-D", "SITE-Z", 1) for line in body(hidden)] == body(none)
+
+
+def test_a_retired_identifier_answers_for_what_it_became_or_is_unknown(feed):
+    """[Q03] An identifier that was merged away: followed by default, unknown where the policy says so."""
+    for follow, expected in ((True, ("AA", "OK", None)), (False, ("AE", "AE", "QPD^1^3^1^1"))):
+        asking = Feed(queries=QueryPolicy(follow_retired=follow))
+        asking.registry.linked = feed.registry.linked
+        asking.registry.retired = {RecordKey(KEY_A, "A1377")}
+        reply = asking.send(query("A1377^^^SITE-A"))
+
+        assert (reply.msa_1, reply.first("QAK", 2), reply.err_2) == expected
+
+
+def test_a01_the_audit_trail_is_given_what_identifies_the_query_and_no_more(feed):
+    """[A01] An ITI-9 query is audited with MSH-10 and its tag, answered or not."""
+    feed.send(query(B77))
+    feed.send(query("B999^^^SITE-B"))
+    feed.send(query(B77, "^^^NOWHERE"))
+    feed.send(query(B77, application="OTHER"))
+
+    assert feed.registry.traces == [{"control_id": "Q-0001", "tag": "QT-0001"}] * 4
+    assert feed.registry.refusals == [
+        ("consumer:viewer-b", "query.cross_reference", "QPD^1^4^1"),
+        ("consumer:unknown", "query.cross_reference", "MSH^1^3"),
+    ]
+
+
+def test_a_deferred_query_is_not_answered(feed):
+    reply = feed.send(query(B77).replace("RCP|I", "RCP|D"))
+
+    assert (reply.msa_1, reply.err_2, reply.err_3) == ("AE", "RCP^1^1", "103")
+
+
+@pytest.mark.parametrize("value", ["B\x0077", "B" * 257, "B\x1f77"])
+def test_text_that_no_identifier_contains_is_refused(feed, value):
+    reply = feed.send(query(f"{value}^^^SITE-B"))
+
+    assert (reply.msa_1, reply.err_2, reply.err_3) == ("AE", "QPD^1^3", "102")
+    assert feed.registry.asked == []
+
+
+def test_an_answer_to_a_query_that_declares_no_character_set_declares_its_own(feed):
+    feed.registry.linked = [{RecordKey(KEY_B, "B77"), RecordKey(KEY_A, "É1")}]
+    reply = Reply(feed.handler.handle(query(B77, charset="").encode()))
+
+    assert reply.segments("MSH")[0][17] == "8859/1"
+    assert reply.first("PID", 3) == "É1^^^SITE-A&2.999.1.1&ISO^PI"
 
 
 @pytest.mark.parametrize("message", [query(B77), query("B999^^^SITE-B"), query("B78^^^SITE-B")])

@@ -76,7 +76,7 @@ def test_a_gap_is_answered_with_the_number_expected_and_closed_by_sending_again(
     assert (answer(gap), gap.err_2, gap.err_3) == (("AE", "2"), "MSH^1^13", "207")
     assert gap.first("ERR", 8) == "missing 2 to 3"
     assert link.answers(3, 2, 3, 4) == [("AE", "2"), ("AA", "3"), ("AA", "4"), ("AA", "5")]
-    assert link.states.count(MessageState.QUARANTINED) == 2
+    assert link.states.count(MessageState.REPAIRED) == 2
     assert link.states.count(MessageState.APPLIED) == 4
 
 
@@ -143,8 +143,9 @@ def test_what_is_kept_counts_though_it_cannot_be_applied_and_may_be_corrected(li
 def test_a_person_may_apply_what_came_too_early(quick: Link) -> None:
     quick.answers(1, 3)
 
-    receipt = replay(quick.registry, 2, actor="user:anne")
+    receipt = replay(quick.registry, 2, actor="user:anne").receipt
 
+    assert receipt is not None
     assert receipt.state is MessageState.APPLIED
     assert quick.answers(2) == [("AA", "3")]
 

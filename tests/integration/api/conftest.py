@@ -6,4 +6,6 @@ from tests.integration.api.served import Served
 
 @pytest.fixture
 def served(memory_store: MemoryStore) -> Served:
-    return Served(memory_store)
+    served = Served(memory_store)
+    served.app.state.subscription_hosts = frozenset({"portal.example"})
+    return served

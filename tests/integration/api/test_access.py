@@ -17,6 +17,14 @@ VERDICT = {"verdict": "same", "version": 1}
 PIX = "/fhir/Patient/$ihe-pix"
 FEED = "/fhir/Patient"
 SOURCE = "urn:oid:2.999.1.1|A1"
+MESSAGE = "/fhir/$process-message"
+SUBSCRIPTION = {
+    "resourceType": "Subscription",
+    "status": "requested",
+    "reason": "shown",
+    "criteria": "Patient",
+    "channel": {"type": "rest-hook", "endpoint": "https://portal.example/hook"},
+}
 PIX_BODY = {
     "resourceType": "Parameters",
     "parameter": [
@@ -24,6 +32,8 @@ PIX_BODY = {
     ],
 }
 WHO = {"birth_name": "CHANTEREAU", "given_names": "LOUISE", "birth_date": "1984-02-29"}
+ONE_MESSAGE = "/api/v1/messages/{message_id}"
+SEARCHERS = "portal site reviewer lead auditor"
 EVERYONE = "portal site reviewer lead auditor operator"
 ROUTES = [
     # method, path of the route, path asked, body, roles that may
@@ -92,6 +102,88 @@ ROUTES = [
     ("GET", PIX, f"{PIX}?sourceIdentifier={SOURCE}", None, "portal site reviewer lead auditor"),
     ("POST", PIX, None, PIX_BODY, "portal site reviewer lead auditor"),
     ("PUT", FEED, f"{FEED}?identifier={SOURCE}", {"resourceType": "Patient"}, "site"),
+    ("GET", FEED, f"{FEED}?family=chantereau", None, SEARCHERS),
+    ("POST", f"{FEED}/_search", f"{FEED}/_search?family=chantereau", None, SEARCHERS),
+    ("POST", f"{FEED}/$match", None, {"resourceType": "Patient"}, "portal reviewer lead"),
+    ("GET", f"{FEED}/{{id}}", f"{FEED}/EUID", None, SEARCHERS),
+    ("GET", f"{FEED}/{{id}}/_history", f"{FEED}/EUID/_history", None, SEARCHERS),
+    ("GET", f"{FEED}/{{id}}/_history/{{version}}", f"{FEED}/EUID/_history/1", None, SEARCHERS),
+    ("POST", MESSAGE, None, {"resourceType": "Bundle"}, "site"),
+    ("GET", "/fhir/AuditEvent", None, None, "auditor"),
+    ("GET", "/fhir/AuditEvent/{id}", "/fhir/AuditEvent/1", None, "auditor"),
+    ("GET", "/fhir/Subscription", None, None, "portal"),
+    ("POST", "/fhir/Subscription", None, SUBSCRIPTION, "portal"),
+    ("GET", "/fhir/Subscription/{id}", "/fhir/Subscription/1", None, "portal"),
+    ("DELETE", "/fhir/Subscription/{id}", "/fhir/Subscription/1", None, "portal"),
+    (
+        "POST",
+        "/api/v1/reports",
+        None,
+        {"kind": "not_my_patient", "about": [NAMED]},
+        "portal site reviewer lead",
+    ),
+    ("GET", "/api/v1/reports", None, None, "portal site reviewer lead auditor"),
+    ("GET", "/api/v1/reports/{report_id}", "/api/v1/reports/1", None, "portal site reviewer lead auditor"),
+    (
+        "POST",
+        "/api/v1/reports/{report_id}/decision",
+        "/api/v1/reports/1/decision",
+        {"decision": "reject", "version": 1},
+        "reviewer lead",
+    ),
+    ("GET", "/api/v1/corrections", None, None, "site reviewer lead auditor"),
+    (
+        "GET",
+        "/api/v1/corrections/{correction_id}",
+        "/api/v1/corrections/1",
+        None,
+        "site reviewer lead auditor",
+    ),
+    (
+        "GET",
+        "/api/v1/corrections/{correction_id}/sheet",
+        "/api/v1/corrections/1/sheet",
+        None,
+        "site reviewer lead auditor",
+    ),
+    (
+        "POST",
+        "/api/v1/corrections/{correction_id}/resend",
+        "/api/v1/corrections/1/resend",
+        None,
+        "reviewer lead",
+    ),
+    (
+        "POST",
+        "/api/v1/corrections/{correction_id}/withdraw",
+        "/api/v1/corrections/1/withdraw",
+        None,
+        "reviewer lead",
+    ),
+    ("GET", "/api/v1/indicators", None, None, "reviewer lead auditor"),
+    (
+        "POST",
+        "/api/v1/search",
+        None,
+        {"name": "CHA", "birth_date": "1984-02-29"},
+        "portal site reviewer lead auditor",
+    ),
+    ("GET", f"{ONE_MESSAGE}", "/api/v1/messages/1", None, "lead auditor operator"),
+    ("GET", f"{ONE_MESSAGE}/content", "/api/v1/messages/9999/content", None, "lead auditor"),
+    ("POST", f"{ONE_MESSAGE}/replay", "/api/v1/messages/9999/replay", {}, "lead operator"),
+    (
+        "POST",
+        f"{ONE_MESSAGE}/repair",
+        "/api/v1/messages/9999/repair",
+        {"message": "TVNI", "reason": "seen"},
+        "lead operator",
+    ),
+    ("POST", f"{ONE_MESSAGE}/discard", "/api/v1/messages/9999/discard", {"reason": "seen"}, "lead operator"),
+    ("POST", "/api/v1/messages/replay", None, {"source": "ris-a"}, "lead operator"),
+    ("GET", "/api/v1/notifications", None, None, "lead auditor operator"),
+    ("POST", "/api/v1/notifications/{id}/resend", "/api/v1/notifications/9999/resend", None, "lead operator"),
+    ("POST", "/api/v1/consumers/{name}/pause", "/api/v1/consumers/nobody/pause", None, "lead operator"),
+    ("POST", "/api/v1/consumers/{name}/resume", "/api/v1/consumers/nobody/resume", None, "lead operator"),
     ("GET", "/docs", None, None, EVERYONE),
     ("GET", "/openapi.json", None, None, EVERYONE),
 ]
@@ -120,7 +212,8 @@ def test_each_role_reaches_the_routes_it_may_and_no_other(served, method, route,
 
         if role in may.split():
             # A site's key feeds as the source of its name, and here is none.
-            assert answer.status_code in ((403,) if route == FEED else (200, 404)), (role, answer.text)
+            feeds = (method, route) in (("PUT", FEED), ("POST", MESSAGE))
+            assert answer.status_code in ((403,) if feeds else (200, 201, 404)), (role, answer.text)
             assert served.audited()[-1] != (f"key:{role}", "access.denied")
         else:
             assert answer.status_code == 403, (role, answer.text)
@@ -342,7 +435,7 @@ def test_a_defect_is_answered_with_a_correlation_id_and_logged_without_its_text(
         raise RuntimeError("ZQX")
 
     monkeypatch.setattr(served.world.registry, "messages", broken)
-    monkeypatch.setattr(served.world.registry, "cross_reference", broken)
+    monkeypatch.setattr(served.world.registry, "cross_referenced", broken)
 
     answer = served.get(path, by="lead")
 

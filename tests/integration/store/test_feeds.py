@@ -8,7 +8,7 @@ import pytest
 from mpi.errors import StoreError
 from mpi.feeds.dicom.harvest import StoreProgress
 from mpi.index.events import Study
-from mpi.index.ports import HarvestCursor, Store
+from mpi.index.ports import HarvestCondition, HarvestCursor, Store
 from tests.integration.store.examples import EVERY_TEXT, NOON, add_message, key, later
 
 
@@ -138,3 +138,52 @@ def test_a_harvest_goes_on_where_it_left_off_when_the_process_is_another(store: 
         None,
         HarvestCursor(date(2026, 3, 1), 200),
     )
+
+
+def test_how_a_harvest_does_is_kept_beside_its_cursor(store: Store) -> None:
+    cursor, condition = (
+        HarvestCursor(date(2026, 3, 1), 7),
+        HarvestCondition(EVERY_TEXT, NOON, NOON, NOON, NOON),
+    )
+    with store.write() as uow:
+        assert uow.harvests.condition("pacs-a") is None
+        uow.harvests.note("pacs-a", condition, at=NOON)
+        assert uow.harvests.get("pacs-a") == HarvestCursor()
+        uow.harvests.put("pacs-a", cursor, at=NOON)
+        uow.harvests.note("pacs-a", HarvestCondition(succeeded_at=later(1)), at=NOON)
+        uow.commit()
+    with store.read() as uow:
+        assert uow.harvests.get("pacs-a") == cursor
+        assert uow.harvests.condition("pacs-a") == HarvestCondition(succeeded_at=later(1))
+
+
+def test_a_harvest_that_fails_is_told_since_when_and_when_it_tries_again(store: Store) -> None:
+    instants = iter([NOON, later(1), later(2), later(3), later(4), later(5)])
+    progress = StoreProgress(store, lambda: next(instants))
+
+    def attempt(problem: str) -> HarvestCondition | None:
+        progress.begun("pacs-a")
+        progress.ended("pacs-a", problem, next_in_seconds=60)
+        with store.read() as uow:
+            return uow.harvests.condition("pacs-a")
+
+    assert attempt("cannot be reached") == HarvestCondition(
+        "cannot be reached", failing_since=later(1), next_at=later(2)
+    )
+    assert attempt("asked to wait") == HarvestCondition(
+        "asked to wait", failing_since=later(1), next_at=later(4)
+    )
+    assert attempt("") == HarvestCondition(succeeded_at=later(5), next_at=later(6))
+
+
+def test_a_study_that_moved_is_forgotten_under_the_identifier_it_had(store: Store) -> None:
+    with store.write() as uow:
+        told_by = add_message(uow)
+        for value in ("A", "B"):
+            uow.studies.keep(replace(study(value=value), message_id=told_by))
+        uow.studies.forget("2.999.1", "PACS", key("A"))
+        uow.studies.forget("2.999.1", "SHARING", key("B"))
+        uow.studies.forget("2.999.9", "PACS", key("B"))
+        uow.commit()
+    with store.read() as uow:
+        assert [one.record for one in uow.studies.of_uid("2.999.1")] == [key("B")]

@@ -1,6 +1,7 @@
 """The journal, on every store."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -196,7 +197,7 @@ def test_each_source_was_last_heard_of_when_its_last_message_came(store: Store) 
         }
 
 
-def test_quarantined_messages_are_counted_by_place_and_problem(store: Store) -> None:
+def test_messages_that_were_stopped_are_counted_by_place_and_problem(store: Store) -> None:
     with store.write() as uow:
         for source, place, state in [
             ("SIH", "PID-7", MessageState.QUARANTINED),
@@ -209,10 +210,57 @@ def test_quarantined_messages_are_counted_by_place_and_problem(store: Store) -> 
                 envelope("", source=source), received_at=NOON, state=state, place=place, problem="odd"
             )
 
-        assert uow.inbox.quarantined() == {
-            "SIH": {("PID-7", "odd"): 2, (EVERY_TEXT, "odd"): 1},
-            "PACS": {("PID-7", "odd"): 1},
+        stopped = MessageState.QUARANTINED
+        assert uow.inbox.stopped() == {
+            "SIH": {
+                (stopped, "PID-7", "odd"): 2,
+                (stopped, EVERY_TEXT, "odd"): 1,
+                (MessageState.REFUSED, "MSH-9", "odd"): 1,
+            },
+            "PACS": {(stopped, "PID-7", "odd"): 1},
         }
+
+
+def test_messages_are_counted_by_the_hour_they_came_in_and_what_they_are_now(store: Store) -> None:
+    states = MessageState
+    with store.write() as uow:
+        added = [
+            uow.inbox.add(envelope(""), received_at=later(minutes), state=state, place="PID-7")
+            for minutes, state in [
+                (-61, states.APPLIED),
+                (0, states.QUARANTINED),
+                (59, states.QUARANTINED),
+                (60, states.PARKED),
+                (61, states.APPLIED),
+            ]
+        ]
+        uow.commit()
+    with store.write() as uow:
+        uow.inbox.settle(added[1], states.REPAIRED, at=later(200), by="user:ana")
+        uow.inbox.release(added[3], states.APPLIED, at=later(200), by="message/2")
+
+        by_hour = uow.inbox.by_hour(later(30))["SIH"]
+        nobody = uow.inbox.by_hour(later(200))
+        counts = {state: n for state, n in uow.inbox.counts()["SIH"].items() if n}
+        stopped = uow.inbox.stopped()
+
+    found = {hour: {state: n for state, n in some.items() if n} for hour, some in by_hour.items()}
+    hour = NOON.replace(microsecond=0)
+    assert found == {
+        hour: {states.QUARANTINED: 1, states.REPAIRED: 1},
+        hour + timedelta(hours=1): {states.APPLIED: 2},
+    }
+    assert nobody == {}
+    assert counts == {states.APPLIED: 3, states.QUARANTINED: 1, states.REPAIRED: 1}
+    assert stopped == {"SIH": {(states.QUARANTINED, "PID-7", ""): 1}}
+
+
+def test_what_is_rolled_back_is_not_counted(store: Store) -> None:
+    with store.write() as uow:
+        uow.inbox.add(envelope(""), received_at=NOON, state=MessageState.APPLIED)
+
+    with store.read() as uow:
+        assert (uow.inbox.counts(), uow.inbox.by_hour(NOON)) == ({}, {})
 
 
 def test_the_last_messages_tell_what_was_tolerated_and_when_their_latest_event_was(store: Store) -> None:

@@ -57,7 +57,9 @@ def test_patients_identities_are_for_the_owner_alone(tmp_path: Path) -> None:
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
 
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert modes == dict.fromkeys(("mpi.db", "mpi.db-wal", "mpi.db-shm", "mpi.db-writer"), 0o600)
+    assert modes == dict.fromkeys(
+        ("mpi.db", "mpi.db-wal", "mpi.db-shm", "mpi.db-writer", "mpi.db-relay"), 0o600
+    )
 
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
-"""The audit chain, the outbox and the API keys, on every store."""
+"""The audit chain and the API keys, on every store."""
 
 from dataclasses import replace
 from datetime import timedelta, timezone
+from typing import Any
 
 import pytest
 
 from mpi.errors import StoreError
 from mpi.index.audit import first_break
-from mpi.index.ports import OutboxRow, Store, StoredKey
+from mpi.index.ports import Store, StoredKey
 from tests.integration.store.examples import NOON, event, later
 
 
@@ -55,38 +56,6 @@ def test_a_long_chain_is_read_in_pages(store: Store) -> None:
         assert sum(1 for _ in uow.audit.chain()) == 1_002
 
 
-def test_the_outbox_is_read_in_order(store: Store) -> None:
-    with store.write() as uow:
-        for number in range(4):
-            uow.outbox.add(
-                consumer="RIS",
-                kind="pix.update",
-                payload={"n": number, "é": [None]},
-                created_at=later(number),
-            )
-        uow.commit()
-    with store.read() as uow:
-        rows = uow.outbox.page()
-
-        assert [row.payload for row in rows] == [{"n": number, "é": [None]} for number in range(4)]
-        assert rows[0] == OutboxRow(rows[0].id, "RIS", "pix.update", {"n": 0, "é": [None]}, NOON)
-        assert uow.outbox.page(after=rows[1].id, limit=1) == [rows[2]]
-
-
-def test_what_a_consumer_had_been_told_by_an_instant(store: Store) -> None:
-    with store.write() as uow:
-        for number, consumer in enumerate(("RIS", "PACS", "RIS", "RIS")):
-            uow.outbox.add(consumer=consumer, kind="pix", payload={"n": number}, created_at=later(number))
-
-        def told(consumer: str, minutes: float) -> list[int]:
-            return [row.payload["n"] for row in uow.outbox.to(consumer, until=later(minutes))]
-
-        assert told("RIS", 2) == [0, 2]
-        assert told("RIS", 1.999) == [0]
-        assert told("RIS", 99) == [0, 2, 3]
-        assert told("PACS", 0) == []
-
-
 def test_an_api_key_is_found_by_the_hash_of_its_secret(store: Store) -> None:
     with store.write() as uow:
         key_id = uow.keys.add(name="portal", secret_hash="h1", role="reader", domains=["1.2"], at=NOON)
@@ -123,3 +92,23 @@ def test_a_name_and_a_secret_belong_to_one_key(store: Store, name: str, secret_h
         uow.commit()
     with store.write() as uow, pytest.raises(StoreError):
         uow.keys.add(name=name, secret_hash=secret_hash, role="reader", domains=[], at=NOON)
+
+
+def test_the_newest_events_of_a_span(store: Store) -> None:
+    with store.write() as uow:
+        for number in range(1, 8):
+            uow.audit.append(event(number))
+        uow.commit()
+    with store.read() as uow:
+
+        def numbers(**wanted: Any) -> list[int]:
+            return [item.sequence for item in uow.audit.newest(**wanted)]
+
+        assert numbers() == [7, 6, 5, 4, 3, 2, 1]
+        assert numbers(limit=2) == [7, 6]
+        assert numbers(before=4, limit=2) == [3, 2]
+        assert numbers(since=later(3), until=later(6)) == [5, 4, 3]
+        assert numbers(since=later(3), until=later(6), before=5) == [4, 3]
+        assert numbers(since=later(99)) == []
+        assert uow.audit.get(3) == list(uow.audit.chain())[2]
+        assert uow.audit.get(8) is None

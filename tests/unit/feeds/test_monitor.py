@@ -1,14 +1,24 @@
 """What the feed monitor says of a journal, for people and for Prometheus."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from mpi.feeds.dicom.tally import EXCLUDED_AT
 from mpi.feeds.exposition import exposition
-from mpi.feeds.monitor import MOST_FREQUENT, Alarm, FeedStatus, Journal, report
+from mpi.feeds.monitor import (
+    MOST_FREQUENT,
+    Alarm,
+    FeedStatus,
+    HarvestState,
+    HarvestStatus,
+    Journal,
+    report,
+)
 from mpi.index.events import MessageState
 from mpi.index.parties import PatientIdentitySource
-from mpi.index.ports import Arrival, HarvestCursor
+from mpi.index.ports import Arrival, HarvestCondition, HarvestCursor
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 RIS = PatientIdentitySource("ris-a", ("2.999.1.1",), silent_after_seconds=600)
@@ -73,10 +83,12 @@ def test_a_clock_that_runs_ahead_is_told_from_a_slow_line(
 
 
 def test_the_most_frequent_problems_and_warnings_come_first_and_are_bounded() -> None:
-    problems = {(f"PID-{number:03}", "odd"): 1 + (number == 7) for number in range(100)}
+    problems = {
+        (MessageState.QUARANTINED, f"PID-{number:03}", "odd"): 1 + (number == 7) for number in range(100)
+    }
     recent = (*arrivals(0, warnings=("b",)), *arrivals(0, 0, warnings=("a", "b")))
 
-    found = status(Journal(quarantined={"ris-a": problems}, recent=recent))
+    found = status(Journal(stopped={"ris-a": problems}, recent=recent))
 
     assert found.warnings == (("b", 3), ("a", 2))
     assert len(found.quarantined) == MOST_FREQUENT
@@ -96,7 +108,100 @@ def test_cursors_and_numbers_are_those_of_the_source() -> None:
 
     found = status(Journal(harvests={"ris-a": cursor}, expected={"ris-a": 12}))
 
-    assert (found.harvest, found.expected_sequence) == (cursor, 12)
+    assert found.harvest == HarvestStatus(HarvestState.WAITING, cursor, HarvestCondition(), 1)
+    assert found.expected_sequence == 12
+
+
+def hours(**messages: int) -> Journal:
+    """Messages of the hours so many hours ago (`h0` runs), and of every hour of the days before `usual` times."""
+    usual = messages.pop("usual", 0)
+    found = {ago(3600 * number): {MessageState.APPLIED: usual} for number in range(3, 100) if usual}
+    for name, count in messages.items():
+        found[ago(3600 * int(name[1:]))] = {MessageState.APPLIED: count}
+    return Journal(hours={"ris-a": found}, last={"ris-a": (ago(1), MessageState.APPLIED)})
+
+
+def test_rates_are_of_the_last_hour_and_the_last_day() -> None:
+    at = NOON + timedelta(minutes=15)
+    journal = Journal(hours=hours(h0=60, h1=120, h23=1200, h24=400, h25=9999).hours)
+
+    (found,) = report(journal, [RIS], at=at, certificates={}).feeds
+
+    assert found.rates.hour == (60 + 0.75 * 120) / 60
+    assert found.rates.day == (60 + 120 + 1200 + 0.75 * 400) / 1440
+    assert found.rates.usual is None
+
+
+@pytest.mark.parametrize(
+    ("journal", "factor", "is_flood"),
+    [
+        pytest.param(hours(usual=100, h0=1001), 10.0, True, id="far above its usual"),
+        pytest.param(hours(usual=100, h0=1000), 10.0, False, id="ten times, and no more"),
+        pytest.param(hours(usual=10, h0=599), 10.0, False, id="too few to be a flood"),
+        pytest.param(hours(h5=100, h0=5000), 10.0, False, id="nobody knows what is usual yet"),
+        pytest.param(hours(usual=100, h0=99_999), 0.0, False, id="never, by its configuration"),
+    ],
+)
+def test_a_flood_is_told_by_what_is_usual(journal: Journal, factor: float, is_flood: bool) -> None:
+    source = replace(RIS, flood_factor=factor)
+
+    assert (Alarm.FLOOD in status(journal, source).alarms) is is_flood
+
+
+@pytest.mark.parametrize(
+    ("today", "yesterday", "grows"), [(10, 9, True), (10, 10, False), (9, 0, False), (11, 10, True)]
+)
+def test_a_quarantine_that_grows_is_told(today: int, yesterday: int, grows: bool) -> None:
+    counted = {
+        ago(3600): {MessageState.QUARANTINED: today},
+        ago(3600 * 25): {MessageState.QUARANTINED: yesterday},
+        ago(3600 * 49): {MessageState.QUARANTINED: 50},
+    }
+
+    assert (Alarm.QUARANTINE_GROWS in status(Journal(hours={"ris-a": counted})).alarms) is grows
+
+
+@pytest.mark.parametrize(
+    ("condition", "state", "alarms"),
+    [
+        (HarvestCondition(running_since=NOON), HarvestState.RUNNING, False),
+        (HarvestCondition(succeeded_at=NOON), HarvestState.WAITING, False),
+        (HarvestCondition("cannot be reached", NOON, NOON), HarvestState.FAILING, True),
+    ],
+)
+def test_a_harvest_is_told_by_how_it_goes(
+    condition: HarvestCondition, state: HarvestState, alarms: bool
+) -> None:
+    found = status(Journal(conditions={"ris-a": condition}))
+
+    assert found.harvest is not None
+    assert (found.harvest.state, found.harvest.days_behind) == (state, None)
+    assert (Alarm.HARVEST in found.alarms) is alarms
+
+
+def test_headers_of_nobody_are_told_by_why_and_what_cannot_be_read_apart() -> None:
+    (reason, exclusion), *_ = EXCLUDED_AT.items()
+    stopped = {
+        (MessageState.REFUSED, *reason): 3,
+        (MessageState.REFUSED, "MSH^1^9", "odd"): 5,
+        (MessageState.QUARANTINED, "file", "truncated"): 2,
+    }
+
+    found = status(Journal(stopped={"ris-a": stopped}))
+
+    assert (found.excluded, found.unreadable) == ({exclusion: 3}, 2)
+    assert found.quarantined == ((("file", "truncated"), 2),)
+
+
+def test_messages_that_leave_their_character_set_or_profile_are_counted() -> None:
+    recent = (
+        *arrivals(0, 0, warnings=("MSH^1^18: blank beside bytes that are not ASCII",)),
+        *arrivals(0, warnings=("MSH^1^9^1^3: not the structure of this event", "PID^1^5: odd")),
+    )
+
+    found = status(Journal(recent=recent))
+
+    assert (found.charset_deviations, found.profile_deviations) == (2, 1)
 
 
 def test_a_certificate_is_announced_thirty_days_before_it_expires() -> None:
@@ -117,7 +222,7 @@ def test_prometheus_reads_numbers_and_neither_problems_nor_warnings() -> None:
     journal = Journal(
         counts={'ris "a"\n\\': {MessageState.APPLIED: 3}},
         last={'ris "a"\n\\': (NOON, MessageState.APPLIED)},
-        quarantined={'ris "a"\n\\': {("ZQXPLACE", "ZQXPROBLEM"): 1}},
+        stopped={'ris "a"\n\\': {(MessageState.QUARANTINED, "ZQXPLACE", "ZQXPROBLEM"): 1}},
         recent=(Arrival('ris "a"\n\\', NOON, ("ZQXWARNING",), ago(1)),),
     )
 

@@ -442,9 +442,14 @@ class TestWhatUsersOfOtherIndexesAskFor:
         emptied = world.euid("A", "1")
         world.state("B", "2", LOUISE, minute=-60)
 
-        found = world.registry.enterprise_record(emptied, visible=frozenset({A1.domain}), actor="t")
+        seen = frozenset(key(site, "").domain for site in "ABC")
+        found = world.registry.enterprise_record(emptied, visible=seen, actor="t")
+        to_who_sees_one_site = world.registry.enterprise_record(
+            emptied, visible=frozenset({A1.domain}), actor="t"
+        )
 
         assert found.euid == world.euid("A", "1") != emptied
+        assert to_who_sees_one_site.euid == emptied
 
     def test_answering_one_of_two_questions_settles_the_other(self, world):
         world.state("A", "1", PARIS)

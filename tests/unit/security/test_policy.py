@@ -16,20 +16,24 @@ from tests.federation import directory
 
 ALL = frozenset({"2.999.1.1", "2.999.1.2", "2.999.1.3"})
 MAY = {
-    Role.PORTAL: "resolve cross_reference read_patient match read_interface",
-    Role.SITE: "resolve cross_reference feed read_interface",
+    Role.PORTAL: "resolve cross_reference read_patient match search subscribe report read_reports read_interface",
+    Role.SITE: "resolve cross_reference search feed report read_reports read_corrections read_interface",
     Role.REVIEWER: (
-        "resolve cross_reference read_patient match read_reviews decide read_facts read_timeline read_interface"
+        "resolve cross_reference read_patient match search read_reviews decide read_facts read_timeline read_interface "
+        "report read_reports answer_report read_corrections ask_sites read_indicators"
     ),
     Role.LEAD: (
-        "resolve cross_reference read_patient match read_reviews decide read_facts withdraw_fact "
-        "confirm split erase read_timeline read_messages read_interface"
+        "resolve cross_reference read_patient match search read_reviews decide read_facts withdraw_fact "
+        "confirm split erase read_timeline read_messages read_content settle_messages read_interface "
+        "report read_reports answer_report read_corrections ask_sites read_indicators "
+        "read_notifications manage_notifications"
     ),
     Role.AUDITOR: (
-        "cross_reference read_patient read_reviews read_facts read_timeline read_told read_messages "
-        "read_interface"
+        "cross_reference read_patient search read_reviews read_facts read_timeline read_told read_messages "
+        "read_content read_audit read_interface "
+        "read_reports read_corrections read_indicators read_notifications"
     ),
-    Role.OPERATOR: "read_messages read_interface",
+    Role.OPERATOR: "read_messages settle_messages read_interface read_notifications manage_notifications",
 }
 
 
@@ -81,3 +85,23 @@ def test_a_limited_key_sees_the_journal_of_the_sources_that_feed_nothing_else():
     limited = Caller("x", Role.LEAD, frozenset({"2.999.1.1"}))
 
     assert visible_sources(limited, directory()) == {"ris-a", "pacs-a"}
+
+
+AGREED = directory(sharing=[frozenset({"2.999.1.1", "2.999.1.2"}), frozenset({"2.999.1.2", "2.999.1.3"})])
+
+
+@pytest.mark.parametrize(
+    ("role", "limits", "seen"),
+    [
+        (Role.SITE, "1", "12"),
+        (Role.SITE, "2", "123"),
+        (Role.SITE, "3", "23"),
+        (Role.SITE, "", ""),
+        (Role.PORTAL, "1", "1"),
+        (Role.OPERATOR, "1", ""),
+    ],
+)
+def test_an_agreement_widens_the_sight_of_the_sites_it_covers_and_does_not_add_up(role, limits, seen):
+    caller = Caller("someone", role, frozenset(f"2.999.1.{each}" for each in limits))
+
+    assert visible_domains(caller, AGREED) == {f"2.999.1.{each}" for each in seen}

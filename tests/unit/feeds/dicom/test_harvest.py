@@ -77,6 +77,13 @@ class FakeClock:
 class FakeProgress:
     def __init__(self) -> None:
         self.cursors: dict[str, Cursor] = {}
+        self.told: list[tuple[str, str | None]] = []
+
+    def begun(self, source: str) -> None:
+        self.told.append((source, None))
+
+    def ended(self, source: str, problem: str, *, next_in_seconds: float) -> None:
+        self.told.append((source, problem))
 
     def load(self, source: str) -> Cursor | None:
         return self.cursors.get(source)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mpi.feeds.fhir.codec import to_xml
 from mpi.feeds.fhir.messages import looks_like_fhir, messages_of_file, read_message
 from mpi.index.events import MessageState
 from tests.fakes import MemoryStore
@@ -153,3 +154,28 @@ def test_a_file_of_no_source_is_kept_and_says_what_it_needs(world, tmp_path):
 @pytest.mark.parametrize(("head", "is_json"), [(b'{"a"', True), (b"\xef\xbb\xbf {", True), (b"MSH|", False)])
 def test_json_is_known_by_how_it_begins(head, is_json):
     assert looks_like_fhir(head) is is_json
+
+
+def test_a_file_in_xml_says_what_it_says_in_json(world, tmp_path):
+    people = [patient(identifier("A1")), patient(identifier("A2"))]
+    bundle = {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "entry": [{"resource": each} for each in people],
+    }
+    (tmp_path / "people.xml").write_bytes(b"\xef\xbb\xbf" + to_xml(bundle))
+    (tmp_path / "broken.xml").write_bytes(b"<!DOCTYPE x><Patient/>")
+    source, parties = world.parties.source("ris-a"), world.parties
+    in_xml, in_json = (
+        [message.read() for message in messages_of_file(path, source, parties, received=WRITTEN)]
+        for path in (tmp_path / "people.xml", written(tmp_path, bundle))
+    )
+
+    assert [each.records[0] for each in in_xml] == [each.records[0] for each in in_json]
+    assert len(in_xml) == 2
+    assert looks_like_fhir((tmp_path / "people.xml").read_bytes()[:64])
+    (receipt,) = hand_in(world, tmp_path / "broken.xml")
+    assert (receipt.state, receipt.error.problem) == (
+        MessageState.QUARANTINED,
+        "a document type is not taken",
+    )

@@ -1,6 +1,6 @@
 """A registry in memory, a small federation, and messages for it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from mpi.errors import (
     UnsupportedMessage,
 )
 from mpi.feeds.hl7v2.handler import Hl7Handler
+from mpi.feeds.hl7v2.query_answer import QueryPolicy
 from mpi.identity.domains import Domains
 from mpi.identity.model import AssigningAuthority, PatientIdentifier, RecordKey, SourceRecord
 from mpi.index.events import (
@@ -27,6 +28,7 @@ from mpi.index.events import (
     Receipt,
 )
 from mpi.index.parties import Consumer, Directory, PatientIdentitySource
+from mpi.index.search import Found, Search, SearchAnswer
 
 NOW = datetime(2026, 3, 2, 9, 15, 1, tzinfo=UTC)
 SITE_A = AssigningAuthority("SITE-A", "2.999.1.1", "ISO")
@@ -74,6 +76,11 @@ class FakeRegistry:
         self.merged: dict[RecordKey, RecordKey] = {}
         self.applied: list[Instruction] = []
         self.refusals: list[tuple[str, str, str]] = []
+        self.retired: set[RecordKey] = set()
+        self.people: list[Found] = []
+        self.too_broad = False
+        self.searches: list[tuple[Search, frozenset[str], str, int, datetime | None]] = []
+        self.traces: list[Mapping[str, Any] | None] = []
         self.linked: list[set[RecordKey]] = []
         self.asked: list[tuple[RecordKey, frozenset[str] | None, frozenset[str], str]] = []
         self.broken = False
@@ -124,19 +131,50 @@ class FakeRegistry:
             key = self.merged[key]
         return key
 
-    def record_refusal(self, *, actor: str, kind: str, place: str) -> None:
+    def record_refusal(
+        self, *, actor: str, kind: str, place: str, trace: Mapping[str, Any] | None = None
+    ) -> None:
         """Keep what would be audited."""
         self.refusals.append((actor, kind, place))
+        self.traces.append(trace)
+
+    def search(
+        self,
+        wanted: Search,
+        *,
+        visible: frozenset[str],
+        actor: str,
+        most: int,
+        as_of: datetime | None = None,
+        trace: Mapping[str, Any] | None = None,
+    ) -> SearchAnswer:
+        """Answer everybody in `people`, or those of them that are asked for by their own identifier."""
+        if self.broken:
+            raise StoreError("no database")
+        self.searches.append((wanted, visible, actor, most, as_of))
+        self.traces.append(trace)
+        if self.too_broad:
+            return SearchAnswer((), too_broad=True)
+        asked = wanted.persons
+        return SearchAnswer(tuple(one for one in self.people if not asked or one.person.id in asked))
 
     def cross_reference(
-        self, key: RecordKey, *, targets: frozenset[str] | None, visible: frozenset[str], actor: str
+        self,
+        key: RecordKey,
+        *,
+        targets: frozenset[str] | None,
+        visible: frozenset[str],
+        actor: str,
+        follow_retired: bool = True,
+        trace: Mapping[str, Any] | None = None,
     ) -> tuple[PatientIdentifier, ...]:
         """Answer from `linked`."""
         if self.broken:
             raise StoreError("no database")
         self.asked.append((key, targets, visible, actor))
+        self.traces.append(trace)
         together = next((group for group in self.linked if key in group), None)
-        if together is None and key not in self.records:
+        if (together is None and key not in self.records) or (key in self.retired and not follow_retired):
             raise UnknownIdentifier("cross_reference")
         wanted = visible if targets is None else visible & targets
         return tuple(
@@ -149,10 +187,18 @@ class FakeRegistry:
 class Feed:
     """A handler over a fake registry, and what came out of it."""
 
-    def __init__(self, *, accept_test_ins: bool = True, **ris_a: Any) -> None:
+    def __init__(
+        self,
+        *,
+        accept_test_ins: bool = True,
+        queries: QueryPolicy | None = None,
+        directory: Directory | None = None,
+        **ris_a: Any,
+    ) -> None:
         self.registry = FakeRegistry()
-        directory = federation(accept_test_ins=accept_test_ins, **ris_a)
-        self.handler = Hl7Handler(self.registry, directory, lambda: NOW)
+        self.now = NOW
+        directory = directory or federation(accept_test_ins=accept_test_ins, **ris_a)
+        self.handler = Hl7Handler(self.registry, directory, lambda: self.now, queries)
 
     def send(self, message: bytes | str) -> "Reply":
         """Send one message (text goes in the 8859/15 or UTF-8 it declares, ASCII otherwise)."""
@@ -298,3 +344,26 @@ def query(
         f"{version}|||||FRA|{charset}"
     )
     return "\r".join((msh, "|".join(fields).rstrip("|"), "RCP|I", ""))
+
+
+def search(
+    *criteria: str,
+    domains: str = "",
+    control_id: str = "P-0001",
+    tag: str = "PT-0001",
+    rcp: str = "RCP|I",
+    dsc: str = "",
+    name: str = "IHE PDQ Query",
+    application: str = "VIEWER_B",
+    charset: str = "UNICODE UTF-8",
+) -> str:
+    """A demographics query of VIEWER_B."""
+    msh = f"MSH|^~\\&|{application}|SITE_B|MPI|FED|20260302104000||QBP^Q22^QBP_Q21|{control_id}|P|2.5|||||FRA|{charset}"
+    qpd = f"QPD|{name}|{tag}|{'~'.join(criteria)}|||||{domains}".rstrip("|")
+    return "\r".join((msh, qpd, *([rcp] if rcp else []), *([f"DSC|{dsc}"] if dsc else []), ""))
+
+
+def cancellation(tag: str = "PT-0001", name: str = "IHE PDQ Query", *, application: str = "VIEWER_B") -> str:
+    """Cancel a demographics query of VIEWER_B."""
+    msh = f"MSH|^~\\&|{application}|SITE_B|MPI|FED|20260302104100||QCN^J01^QCN_J01|P-0003|P|2.5"
+    return "\r".join((msh, f"QID|{tag}|{name}", ""))

@@ -1,0 +1,151 @@
+"""
+Every operation under requests made from its own description, with the key of every role: no answer is a server
+error, and each is one that the description allows.
+
+`MPI_SCHEMATHESIS` sets how many requests each operation gets from each role, and `MPI_SCHEMATHESIS_CALLS` how many
+calls the long profile makes in all.
+"""
+
+import os
+import sys
+from collections import Counter
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from mpi.index.review import Verdict
+from mpi.security.keys import Role
+from tests.fakes import MemoryStore
+from tests.federation import key, person
+from tests.integration.api.served import Served
+
+EACH = int(os.environ.get("MPI_SCHEMATHESIS", "2"))
+CALLS = int(os.environ.get("MPI_SCHEMATHESIS_CALLS", "20000"))
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    response_headers_conformance,
+]
+IDENTIFIERS = ("A1", "A2", "B7", "B8", "C3")
+
+
+@pytest.fixture(scope="module")
+def federation():
+    """A person of three sites, homonyms, questions, a conflict, a doubt, a protected identity."""
+    served = Served(MemoryStore())
+    served.world.state("A", "A1", person())
+    served.world.state("B", "B7", person(used="ROUX"))
+    served.world.state("A", "A2", person("CHANTERAU", "LISE", birth_place_code=""))
+    served.world.state("B", "B8", person("MARTIN", "JEAN"))
+    served.world.state("C", "C3", person(identity_codes=("PROV", "ANOM")))
+    served.world.registry.doubt(key("B", "B8"), reviewer="zoe")
+    served.world.registry.relate(Verdict.DIFFERENT, key("A", "A1"), key("B", "B8"), reviewer="zoe")
+    return served
+
+
+def schema_of(served):
+    return schemathesis.openapi.from_asgi("/openapi.json", app=served.app, headers=served.signed("lead"))
+
+
+def operations(served):
+    found = [result.ok() for result in schema_of(served).get_all_operations()]
+    return [one for one in found if one.path not in ("/healthz", "/readyz")]
+
+
+def known(served):
+    """By the name of a parameter, values that name something here."""
+    with served.store.read() as uow:
+        euids = [record.native_euid for record in uow.records.by_ids(uow.records.all_ids()).values()]
+    numbers = st.integers(1, 6)
+    return {
+        "euid": st.sampled_from(euids),
+        "patient_id": st.sampled_from(euids),
+        "domain": st.sampled_from(["SITE-A", "SITE-B", "2.999.1.3"]),
+        "id": st.sampled_from(IDENTIFIERS),
+        "task_id": numbers,
+        "fact_id": numbers,
+        "statement_id": numbers,
+        "report_id": numbers,
+        "sourceIdentifier": st.sampled_from(["urn:oid:2.999.1.1|A1", "urn:oid:2.999.1.2|B7"]),
+        "identifier": st.sampled_from(["urn:oid:2.999.1.1|A1", "urn:oid:2.999.1.2|B7"]),
+        "consumer": st.just("portal"),
+    }
+
+
+def call(served, operation, role, values, examples, counted):
+    """Send some requests of one operation with the key of a role."""
+
+    @seed(1)
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        phases=[Phase.generate],
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(), data=st.data())
+    def send(case, data):
+        for part in (case.path_parameters, case.query):
+            for name in (part or {}).keys() & values.keys():
+                if data.draw(st.integers(0, 3)):
+                    part[name] = data.draw(values[name])
+        headers = served.signed(role)
+        response = case.call(headers=headers)
+        counted[response.status_code] += 1
+        case.validate_response(response, checks=CHECKS, headers=headers)
+
+    send()
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_every_operation_answers_as_it_is_described(federation, role):
+    counted = Counter()
+    values = known(federation)
+    for operation in operations(federation):
+        call(federation, operation, role, values, EACH, counted)
+
+    assert not [status for status in counted if status >= 500]
+    assert counted.total() >= EACH
+
+
+@pytest.mark.long
+def test_no_server_error_in_thousands_of_calls(federation, capsys):
+    counted = Counter()
+    values = known(federation)
+    described = operations(federation)
+    examples = -(-CALLS // (len(described) * len(Role)))
+    for role in Role:
+        for operation in described:
+            call(federation, operation, role, values, examples, counted)
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{counted.total()} calls of {len(described)} operations: {sorted(counted.items())}\n"
+        )
+
+    assert counted.total() >= CALLS // 2
+    assert not [status for status in counted if status >= 500]
+
+
+def test_every_operation_says_what_it_refuses_and_that_it_needs_a_key(federation):
+    document = federation.app.openapi()
+
+    assert document["security"] == [{"key": []}]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert operation["responses"], (method, path)
+            if path.startswith("/api/"):
+                refusals = {"401", "403", "422", "default"}
+                assert refusals <= operation["responses"].keys(), (method, path)
+                for status in refusals:
+                    assert list(operation["responses"][status]["content"]) == ["application/problem+json"]
