@@ -1,10 +1,10 @@
 """
-Questions over the live service: how many a second, and how long each takes, with one client and with eight.
+The live service on a full store: how many messages and questions a second, and how long each takes, with one client
+and with eight.
 
-PIX (ITI-9) over MLLP; `$ihe-pix`, `$match`, `resolve` of 1,000 identities and search over HTTP. The clients run in a
-process of their own, each on its own connection. `MPI_BENCH_API` sets the number of records (1,000,000 by default),
-`MPI_BENCH_API_STORES` the stores, `MPI_BENCH_API_SECONDS` how long each measure lasts, and `MPI_BENCH_API_PROFILE=1`
-prints where the time of the service goes. Nothing here can fail on time.
+ADT and PIX (ITI-9) over MLLP; `$ihe-pix`, `$match`, `resolve` of 1,000 identities and search over HTTP. The clients run
+in a process of their own, each on its own connection. `MPI_BENCH_API_SECONDS` sets how long each measure lasts, and
+`MPI_BENCH_API_PROFILE=1` prints where the time of the service goes. Nothing here can fail on time.
 """
 
 import cProfile
@@ -23,18 +23,13 @@ import pytest
 from mpi import logs
 from mpi.feeds.mllp import MllpClient
 from mpi.identity.tabular import traits_to_mapping
-from mpi.index.registry import Registry
-from mpi.matching import MatchModel
 from mpi.security.keys import Role, create_key
 from mpi.service import in_background
 from mpi.settings import Settings
 from mpi.wiring import now
-from tests.benchmarks import copied_store, filled_store
 from tests.benchmarks.filled_store import AUTHORITIES, authority_of
 from tests.benchmarks.history import record
 
-RECORDS = int(os.environ.get("MPI_BENCH_API", "1000000"))
-STORES = os.environ.get("MPI_BENCH_API_STORES", "sqlite,postgres").split(",")
 SECONDS = float(os.environ.get("MPI_BENCH_API_SECONDS", "20"))
 PROFILE = os.environ.get("MPI_BENCH_API_PROFILE") == "1"
 ASKED = 3_000
@@ -42,38 +37,36 @@ CLIENTS = (1, 8)
 BULK = 1_000
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory):
-    """A store in SQLite, from which the one in PostgreSQL is copied."""
-    path = tmp_path_factory.mktemp("api") / "mpi.db"
-    url = f"sqlite:///{path}"
-    filled_store.fill(url, path, RECORDS, _registry_of)
-    return url
-
-
-def _registry_of(store):
-    return Registry(store, filled_store.directory(), MatchModel.default(), now)
+@pytest.mark.benchmark
+def test_load_on_sqlite(filled):
+    measure("sqlite", f"sqlite:///{filled}")
 
 
 @pytest.mark.benchmark
-@pytest.mark.parametrize("kind", STORES)
-def test_questions(kind, filled, request):
+@pytest.mark.postgres
+def test_load_on_postgresql(filled_on_postgresql):
+    measure("postgresql", filled_on_postgresql)
+
+
+def measure(kind, url):
     logs.configure("ERROR")
-    url = filled
-    if kind == "postgres":
-        request.getfixturevalue("postgres_server").set_fsync("on")
-        url = request.getfixturevalue("postgres_url")
-        copied_store.copy(filled, url)
     with in_background(_settings(url)) as service:
-        secret = create_key(service.store, name="portal", role=Role.PORTAL, domains=[], clock=now)
+        secret = create_key(service.store, name=f"portal-{kind}", role=Role.PORTAL, domains=[], clock=now)
         http = f"http://127.0.0.1:{service.http_port}"
+        with service.store.read() as uow:
+            held = len(uow.records.all_ids())
         for what, questions in _questions(service.store).items():
-            address = service.mllp_port if what == "pix" else http
+            address = service.mllp_port if what in ("adt", "pix") else http
             for clients in CLIENTS:
-                figures = _measure(service, what, address, secret, questions, clients)
+                asked = (
+                    [(text % (clients, clients)).encode() for text in questions]
+                    if what == "adt"
+                    else questions
+                )
+                figures = _measure(service, what, address, secret, asked, clients)
                 record(
                     "api_load",
-                    {"store": kind, "records": RECORDS, "what": what, "clients": clients, **figures},
+                    {"store": kind, "records": held, "what": what, "clients": clients, **figures},
                 )
 
 
@@ -107,6 +100,7 @@ def _questions(store):
     resolved = [rows[start : start + BULK] for start in range(0, len(rows), BULK)]
     oid = "urn:oid:"
     return {
+        "adt": [_a28(row, number) for number, row in enumerate(rows * 10)],
         "pix": [_q23(one.key) for one in known],
         "ihe_pix": [
             ("GET", "/fhir/Patient/$ihe-pix", {"params": {"sourceIdentifier": f"{oid}{k.domain}|{k.value}"}})
@@ -124,6 +118,16 @@ def _questions(store):
         ],
         "resolve_1000": [("POST", "/api/v1/resolve", {"json": {"identities": some}}) for some in resolved],
     }
+
+
+def _a28(row, number):
+    """A new record, at a site, of a person who is known already. What is left open is the number of the run."""
+    site, oid = list(AUTHORITIES.items())[number % len(AUTHORITIES)]
+    name = f"{row.get('birth_name', '')}^{row.get('given_names', '').split(' ')[0]}^^^^^L"
+    born = str(row.get("birth_date", "")).replace("-", "")
+    head = f"MSH|^~\\&|RIS|{site}|MPI|FED|20260302102000||ADT^A28^ADT_A05|N{number}-%d|P|2.5|||||FRA|UNICODE UTF-8"
+    pid = f"PID|||N{number}-%%d^^^{site}&{oid.universal_id}&ISO^PI||{name}||{born}|{row.get('sex', '')}"
+    return f"{head}\rEVN||20260302102000\r{pid.replace('%%d', '%d')}\rPV1||N\r"
 
 
 def _q23(key):

@@ -1,22 +1,18 @@
 """
 What looking somebody up costs, by kind of search: SQLite, then PostgreSQL.
 
-A store of `MPI_BENCH_SEARCH` records (1,000,000 by default) is filled behind the registry's back; each search asks
-for a record drawn from it, as somebody who knows that person would. Nothing here can fail on time.
+Each search asks for a record drawn from the full store, as somebody who knows that person would. Nothing here can
+fail on time.
 """
 
-import os
 import random
-import sqlite3
 import statistics
 import time
 from collections import Counter
 from dataclasses import replace
 from datetime import date, timedelta
 
-import psycopg
 import pytest
-from sqlalchemy import make_url
 
 from mpi import logs
 from mpi.identity.model import RecordKey
@@ -24,31 +20,16 @@ from mpi.index.registry import Registry
 from mpi.index.search import Period, Search, Spelling, Text
 from mpi.matching import MatchModel
 from mpi.store import open_store
-from mpi.store.tables import metadata
 from tests.benchmarks import filled_store
+from tests.benchmarks.conftest import RECORDS
 from tests.benchmarks.filled_store import DOMAINS
 from tests.benchmarks.history import record
-from tests.conftest import PostgresServer
 
-SIZE = int(os.environ.get("MPI_BENCH_SEARCH", "1000000"))
 TIMES = 300
 WARM_UP = 50
 MOST = 20
 AIM_MS = 50.0
 """What 95 searches of a hundred should take less than: the target, not a limit."""
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory):
-    """A store on SQLite, and the file it is in."""
-    path = tmp_path_factory.mktemp("search") / "search.db"
-    began = time.perf_counter()
-    sizes = filled_store.fill(f"sqlite:///{path}", path, SIZE, registry_of)
-    seconds = round(time.perf_counter() - began, 1)
-    rows = _searched_rows(path)
-    record("search_load", {**sizes, **rows, "seconds": seconds, "megabytes": path.stat().st_size >> 20})
-    yield path
-    path.unlink()
 
 
 @pytest.mark.benchmark
@@ -58,11 +39,8 @@ def test_search_on_sqlite(filled):
 
 @pytest.mark.benchmark
 @pytest.mark.postgres
-def test_search_on_postgresql(filled, postgres_server: PostgresServer, postgres_url):
-    postgres_server.set_fsync("on")
-    copy(filled, postgres_url)
-    measure(postgres_url, "postgresql")
-    postgres_server.set_fsync("off")
+def test_search_on_postgresql(filled_on_postgresql):
+    measure(filled_on_postgresql, "postgresql")
 
 
 @pytest.mark.benchmark
@@ -83,7 +61,7 @@ def test_what_being_found_adds_to_a_record(filled):
                 figures[name] = _saves(store, name)
             finally:
                 records.keep = kept
-    record("search_writes", {"store": "sqlite", "records": SIZE, **figures})
+    record("search_writes", {"store": "sqlite", "records": RECORDS, **figures})
 
 
 def _saves(store, name):
@@ -92,7 +70,7 @@ def _saves(store, name):
 
     chosen, taken = random.Random(7), []
     with store.read() as uow:
-        people = list(uow.records.by_ids(chosen.sample(range(1, SIZE + 1), TIMES + WARM_UP)).values())
+        people = list(uow.records.by_ids(chosen.sample(range(1, RECORDS + 1), TIMES + WARM_UP)).values())
     for one in people:
         keys = blocking_keys(one.traits)
         with store.write() as uow:
@@ -107,7 +85,7 @@ def _saves(store, name):
 
 def registry_of(store):
     """The registry over a store, at an instant after everything in it."""
-    ticks = [filled_store.START + timedelta(seconds=SIZE + 3600)]
+    ticks = [filled_store.START + timedelta(seconds=RECORDS + 3600)]
 
     def clock():
         ticks[0] += timedelta(milliseconds=1)
@@ -123,13 +101,13 @@ def measure(url, name):
         registry = registry_of(store)
         chosen = random.Random(5)
         with store.read() as uow:
-            people = uow.records.by_ids(chosen.sample(range(1, SIZE + 1), min(SIZE, 4 * TIMES)))
+            people = uow.records.by_ids(chosen.sample(range(1, RECORDS + 1), min(RECORDS, 4 * TIMES)))
         figures = {}
         for kind, of in KINDS.items():
             asked = [search for one in people.values() if (search := of(one)) is not None]
             figures[kind] = run(registry, asked[: TIMES + WARM_UP])
     beyond = sorted(kind for kind, taken in figures.items() if taken["p95_ms"] > AIM_MS)
-    record("search", {"store": name, "records": SIZE, "searches": figures, "beyond": beyond})
+    record("search", {"store": name, "records": RECORDS, "searches": figures, "beyond": beyond})
 
 
 def run(registry, searches):
@@ -223,42 +201,3 @@ KINDS = {
     ),
     "enterprise identifier": lambda one: _only(persons=(one.native_euid,)),
 }
-
-
-# ------------------------------------------------------------------------------------- PostgreSQL
-
-
-def copy(path, url):
-    """Every row of a store on SQLite into an empty one on PostgreSQL."""
-    address = make_url(url)
-    target = psycopg.connect(address.set(drivername="postgresql").render_as_string(hide_password=False))
-    source = sqlite3.connect(path)
-    with target, source:
-        for table in metadata.sorted_tables:
-            names = [column.name for column in table.columns]
-            listed = ", ".join(f'"{name}"' for name in names)
-            target.execute(f"DELETE FROM {table.name}")
-            booleans = [name for name in names if str(table.c[name].type) == "BOOLEAN"]
-            with target.cursor().copy(f"COPY {table.name} ({listed}) FROM STDIN") as stream:
-                for row in source.execute(f"SELECT {listed} FROM {table.name}"):
-                    stream.write_row(
-                        [
-                            bool(cell) if name in booleans else cell
-                            for name, cell in zip(names, row, strict=True)
-                        ]
-                    )
-        target.commit()
-        target.autocommit = True
-        target.execute("VACUUM ANALYZE")
-    source.close()
-    target.close()
-
-
-def _searched_rows(path):
-    with sqlite3.connect(path) as driver:
-        counts = {
-            table: driver.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("search_name", "search_key", "blocking_key")
-        }
-    driver.close()
-    return counts

@@ -161,7 +161,7 @@ MUTANTS = (
         "a rename takes somebody's identifier",
         intake.Intake,
         "_merge",
-        "if self._is_fed(uow, records.get(survivor)):",
+        "if self._is_fed(uow, survivor, by=merged.source):",
         "if False:",
     ),
     Mutant(
@@ -261,7 +261,7 @@ MUTANTS = (
         "False",
     ),
     Mutant(
-        "retired identifiers are answered", answers.Answers, "cross_reference", "not member.retired and", ""
+        "retired identifiers are answered", answers.Answers, "cross_reference", "and not member.retired", ""
     ),
     Mutant(
         "questions are never closed",
@@ -311,7 +311,7 @@ MUTANTS = (
     ),
     Mutant(
         "a merge is audited once",
-        registry,
+        reception,
         "_message_audit",
         'AuditEvent(who, "D", "identity.subsumed", f"record/{subsumed}", at, details),',
         "",
