@@ -33,11 +33,11 @@ demo: $(READY) ## The same, to the summary only
 	@$(BIN)/mpi demo --no-serve
 
 test: peers ## The whole suite but the long ones
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not long and not benchmark"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not long and not benchmark"
 
 test-all: peers ## Every test, the long ones too (Spark, Splink)
 	@$(BIN)/uv sync --frozen --inexact --all-extras --group bench --quiet
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not benchmark"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not benchmark"
 
 check: $(READY) ## Format, lint and types
 	$(BIN)/ruff format --check .
