@@ -19,7 +19,7 @@ from mpi.index import golden
 from mpi.index.epochs import ChangesPerson, present, read_epochs
 from mpi.index.euid import native_euid, surrogate
 from mpi.index.events import IN_DOUBT, Fact
-from mpi.index.graph import LinkPolicy, erased_keys, retired_keys
+from mpi.index.graph import LinkPolicy, erased_keys, is_emptied, retired_keys
 from mpi.index.intake import BLOCK_CAP, record_today
 from mpi.index.parties import Directory
 from mpi.index.past import record_then
@@ -258,7 +258,8 @@ class Answers:
             identifier = PatientIdentifier(record.key.value, domain.authority, "PI")
             shown = then or record
             doubtful = record.key in in_doubt or IdentityAttribute.DOUBTFUL in shown.traits.attributes
-            views.append(MemberView(shown, identifier, record.key in retired, doubtful))
+            named = record.key not in retired and not is_emptied(record.key, shown.first_event_time)
+            views.append(MemberView(shown, identifier, not named, doubtful))
         return tuple(views)
 
     def enterprise_record(

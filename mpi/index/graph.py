@@ -391,6 +391,11 @@ def retired_keys(facts: Iterable[Fact]) -> set[RecordKey]:
     return {fact.right for fact in facts if fact.kind in RETIRING | CLOSING}
 
 
+def is_emptied(key: RecordKey, first_event_time: datetime | None) -> bool:
+    """Whether a record is of a later epoch of which nothing is stated any more: its identifier names another."""
+    return key.epoch > 0 and first_event_time is None
+
+
 def erased_keys(facts: Iterable[Fact]) -> set[RecordKey]:
     """Records of which nothing is known any more."""
     return {fact.left for fact in facts if fact.kind is FactKind.ERASED}

@@ -17,7 +17,7 @@ from mpi.index import golden
 from mpi.index.answers import MemberView
 from mpi.index.epochs import ChangesPerson, read_epochs
 from mpi.index.events import IN_DOUBT, Fact
-from mpi.index.graph import erased_keys, retired_keys
+from mpi.index.graph import erased_keys, is_emptied, retired_keys
 from mpi.index.past import record_then
 from mpi.index.persons import Persons, PersonSet
 from mpi.index.ports import StoredRecord, StoredStatement, UnitOfWork
@@ -139,7 +139,8 @@ class People:
     def _member(self, record: StoredRecord, retired: Collection[RecordKey]) -> MemberView:
         authority = self._domains.by_key(record.key.domain).authority
         identifier = PatientIdentifier(record.key.value, authority, "PI")
-        return MemberView(record, identifier, record.key in retired)
+        named = record.key not in retired and not is_emptied(record.key, record.first_event_time)
+        return MemberView(record, identifier, not named)
 
     def _facts(self, uow: UnitOfWork, keys: Collection[RecordKey], as_of: datetime | None) -> list[Fact]:
         if as_of is None:

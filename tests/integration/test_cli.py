@@ -304,7 +304,7 @@ def test_the_demonstration_ends_with_both_answers_right(tmp_path):
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    assert "both answers agree with the truth" in done.stdout
+    assert "all three answers agree with the truth" in done.stdout
     assert "precision of links" in done.stdout
 
 

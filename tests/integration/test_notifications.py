@@ -236,7 +236,7 @@ def test_identities_do_not_travel_in_clear_unless_that_is_accepted(sqlite_url, t
 
 def test_python_hl7_receives_them(sqlite_url, tmp_path):
     """The MLLP server of the hl7 package, which writes its own acknowledgements."""
-    received, ready, port = [], threading.Event(), []
+    received = []
     loop = asyncio.new_event_loop()
 
     async def on_connect(reader, writer):
@@ -250,23 +250,26 @@ def test_python_hl7_receives_them(sqlite_url, tmp_path):
             writer.close()
 
     async def main():
-        server = await hl7.mllp.start_hl7_server(on_connect, host="127.0.0.1", port=0, encoding="utf-8")
-        port.append(server.sockets[0].getsockname()[1])
-        ready.set()
+        return await hl7.mllp.start_hl7_server(on_connect, host="127.0.0.1", port=0, encoding="utf-8")
+
+    async def stop():
+        server.close()
 
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    asyncio.run_coroutine_threadsafe(main(), loop)
-    assert ready.wait(10)
-    with served(tmp_path, telling(sqlite_url, pacs=Consumer(port=port[0]))) as service:
+    server = asyncio.run_coroutine_threadsafe(main(), loop).result(10)
+    port = server.sockets[0].getsockname()[1]
+    with served(tmp_path, telling(sqlite_url, pacs=Consumer(port=port))) as service:
         feed(service, *person_at_two_sites(1))
         desk = Desk(service.store, service.registry.directory, now)
         deadline = time.monotonic() + 20
         while not desk.rows(state=Delivery.DELIVERED):
             assert time.monotonic() < deadline, desk.rows()
             time.sleep(0.02)
+    asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
+    loop.close()
 
     (message,) = received
     assert str(message["PID.F3.R2.C1"]) == "K1"

@@ -424,6 +424,7 @@ def expected(history: Sequence[Happened], policy: LinkPolicy) -> Expected:
             codes = {code for _, item in epoch.held for code in item.demographics.identity_codes}
             people[key] = Person(*last_words(epoch.accepted), first, since, NEVER_ANSWERED & codes)
     retired = {c.right for c in reading.claims if c.kind in RETIRE or c.kind in CLOSE}
+    retired |= {key for key in people if key.epoch and people[key].first is None}  # emptied again
     sets = partition(people, reading.claims, retired, policy)
     head = {
         key: min(members, key=lambda k: (people[k].first or LATEST, k)) for members in sets for key in members

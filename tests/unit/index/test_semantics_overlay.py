@@ -211,6 +211,15 @@ class TestTheNumberWasGivenToSomebodyElse:
         assert recycled.elsewhere("B", "2") == {("A", "1"), ("C", "3")}
         assert kinds(recycled) == [TaskKind.OVERLAY]
 
+    def test_an_epoch_that_was_taken_back_names_nobody(self, recycled):
+        recycled.state("B", "9", person("FAURE", "CHLOE", "2011-08-09"), minute=20)
+        (said,) = recycled.registry.relate(Verdict.SAME, A1._replace(epoch=1), key("B", "9"), reviewer="anne")
+        assert recycled.elsewhere("B", "9") == {("A", "1")}
+
+        recycled.registry.withdraw(self.task.fact_id, actor="user:anne", knowing=[said.id])
+
+        assert recycled.elsewhere("B", "9") == set()
+
     def test_given_away_twice_there_are_three_people(self, recycled):
         recycled.state("A", "1", person("FAURE", "CHLOE", "2011-08-09"), minute=20)
 
