@@ -58,11 +58,8 @@ def measure(kind, url):
         for what, questions in _questions(service.store).items():
             address = service.mllp_port if what in ("adt", "pix") else http
             for clients in CLIENTS:
-                asked = (
-                    [(text % (clients, clients)).encode() for text in questions]
-                    if what == "adt"
-                    else questions
-                )
+                run = f"{kind[0]}{clients}"  # what was fed to one store is not sent to its copy again
+                asked = [(text % (run, run)).encode() for text in questions] if what == "adt" else questions
                 figures = _measure(service, what, address, secret, asked, clients)
                 record(
                     "api_load",
@@ -125,9 +122,9 @@ def _a28(row, number):
     site, oid = list(AUTHORITIES.items())[number % len(AUTHORITIES)]
     name = f"{row.get('birth_name', '')}^{row.get('given_names', '').split(' ')[0]}^^^^^L"
     born = str(row.get("birth_date", "")).replace("-", "")
-    head = f"MSH|^~\\&|RIS|{site}|MPI|FED|20260302102000||ADT^A28^ADT_A05|N{number}-%d|P|2.5|||||FRA|UNICODE UTF-8"
-    pid = f"PID|||N{number}-%%d^^^{site}&{oid.universal_id}&ISO^PI||{name}||{born}|{row.get('sex', '')}"
-    return f"{head}\rEVN||20260302102000\r{pid.replace('%%d', '%d')}\rPV1||N\r"
+    head = f"MSH|^~\\&|RIS|{site}|MPI|FED|20260302102000||ADT^A28^ADT_A05|N{number}-%s|P|2.5|||||FRA|UNICODE UTF-8"
+    pid = f"PID|||N{number}-%s^^^{site}&{oid.universal_id}&ISO^PI||{name}||{born}|{row.get('sex', '')}"
+    return f"{head}\rEVN||20260302102000\r{pid}\rPV1||N\r"
 
 
 def _q23(key):
