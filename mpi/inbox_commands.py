@@ -1,7 +1,5 @@
 """`mpi inbox ...`: the journal of received messages, and what to do about those that could not be applied."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,10 +14,8 @@ from mpi.index.conservation import Conservation, Violation, audit
 from mpi.index.events import MessageState, Receipt
 from mpi.index.ports import StoredMessage
 from mpi.index.reasons import reason_of
-from mpi.index.registry import Registry
 from mpi.replay import Settled, discard, repair, replay, replay_all, stopped
-from mpi.store import SqlStore
-from mpi.wiring import now, open_registry
+from mpi.wiring import now, opened_registry
 
 inbox_app = typer.Typer(help="The journal of received messages.", no_args_is_help=True)
 
@@ -41,7 +37,7 @@ def inbox_list(
     json: Json = False,
 ) -> None:
     """List received messages and what became of them."""
-    with _registry(config) as (_store, registry):
+    with opened_registry(settings_of(config)) as (_store, registry):
         messages = registry.messages(state=state, source=source, problem=problem, after=after, limit=limit)
     document = [_row(message, lang) for message in messages]
     counted = [
@@ -76,7 +72,7 @@ def _row(message: StoredMessage, lang: Literal["fr", "en"]) -> dict[str, Any]:
 @inbox_app.command("counts")
 def inbox_counts(config: Config = None, json: Json = False) -> None:
     """How many messages of each source are in each state."""
-    with _registry(config) as (_store, registry):
+    with opened_registry(settings_of(config)) as (_store, registry):
         counts = registry.message_counts()
     document = [
         {"source": source, **{state.value: states.get(state, 0) for state in MessageState}}
@@ -88,7 +84,7 @@ def inbox_counts(config: Config = None, json: Json = False) -> None:
 @inbox_app.command("show")
 def inbox_show(message_id: MessageId, lang: Language = "fr", config: Config = None) -> None:
     """Print one message as it was received. It holds a patient's data: mind where you print it."""
-    with _registry(config) as (_store, registry):
+    with opened_registry(settings_of(config)) as (_store, registry):
         message = registry.message(message_id, actor="user:terminal")
     say(
         f"message {message.id}  {message.envelope.event}  {message.state}  {message.place}  {message.problem}"
@@ -125,7 +121,7 @@ def inbox_replay(
     """
     if (message_id is None) == (source is None and problem is None):
         raise refuse("a message, or --source or --problem")
-    with _registry(config) as (_store, registry):
+    with opened_registry(settings_of(config)) as (_store, registry):
         if message_id is not None:
             _show(replay(registry, message_id, actor=f"user:{by}", reason=reason), json)
             return
@@ -157,7 +153,7 @@ def inbox_repair(
 
     Of the same sender. Fails when the correction cannot be applied either.
     """
-    with _registry(config) as (_store, registry):
+    with opened_registry(settings_of(config)) as (_store, registry):
         corrected = file.read_bytes()
         _show(repair(registry, message_id, corrected, actor=f"user:{by}", reason=reason), json)
 
@@ -171,7 +167,7 @@ def inbox_discard(
     json: Json = False,
 ) -> None:
     """Decide that a quarantined, refused or parked message shall have no effect. It stays in the journal."""
-    with _registry(config) as (_store, registry):
+    with opened_registry(settings_of(config)) as (_store, registry):
         _show(discard(registry, message_id, actor=f"user:{by}", reason=reason), json)
 
 
@@ -205,7 +201,7 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
 @inbox_app.command("feeds")
 def inbox_feeds(config: Config = None, json: Json = False) -> None:
     """How each source does: what it sent lately, what became of it, and what somebody should look into."""
-    with _registry(config) as (store, registry):
+    with opened_registry(settings_of(config)) as (store, registry):
         expiries = {key: expires_at(path) for key, path in settings_of(config).certificates().items()}
         full = registry.full_quarantines()
         seen = feed_document(look(store, registry.directory, at=now(), certificates=expiries, full=full))
@@ -255,7 +251,7 @@ def inbox_audit(config: Config = None, json: Json = False) -> None:
         if len(shown) < _VIOLATIONS_SHOWN:
             shown.append(violation)
 
-    with _registry(config) as (store, _), progress() as bar:
+    with opened_registry(settings_of(config)) as (store, _), progress() as bar:
         line = bar.add_task("messages")
         found = audit(
             store,
@@ -292,12 +288,3 @@ def _show_audit(found: Conservation, shown: list[Violation]) -> None:
         show_table(rows)
     verdict = "each accounted for" if found.is_clean else f"{found.violations:,} not accounted for"
     say(f"{found.messages:,} messages, {found.statements:,} statements, {found.facts:,} facts: {verdict}")
-
-
-@contextmanager
-def _registry(config: Path | None) -> Iterator[tuple[SqlStore, Registry]]:
-    store, registry = open_registry(settings_of(config))
-    try:
-        yield store, registry
-    finally:
-        store.close()

@@ -14,7 +14,7 @@ from mpi.index.ports import Backlog, Delivery, OutboxRow
 from mpi.index.registry import Registry
 from mpi.notify.desk import Desk
 from mpi.store import SqlStore
-from mpi.wiring import now, open_registry
+from mpi.wiring import now, opened_registry
 
 notify_app = typer.Typer(help="Notifications.", no_args_is_help=True)
 Number = Annotated[int, typer.Argument(help="A notification.")]
@@ -113,11 +113,8 @@ def resume(addressee: Addressee, by: By, config: Config = None) -> None:
 
 @contextmanager
 def _desk(config: Path | None) -> Iterator[tuple[Desk, SqlStore, Registry]]:
-    store, registry = open_registry(settings_of(config))
-    try:
+    with opened_registry(settings_of(config)) as (store, registry):
         yield Desk(store, registry.directory, now), store, registry
-    finally:
-        store.close()
 
 
 def _row(row: OutboxRow) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from mpi.index.answers import EnterpriseRecord
 from mpi.index.events import Fact
 from mpi.index.review import LIVE_STATES, Task, TaskState, Verdict
 from mpi.security.keys import Caller, Role
-from mpi.wiring import now, open_registry
+from mpi.wiring import now, opened_registry
 
 queue_app = typer.Typer(help="The review queue.", no_args_is_help=True)
 fact_app = typer.Typer(help="What people and sources said of who is whom.", no_args_is_help=True)
@@ -57,12 +57,9 @@ _PROTECTED = "identité protégée / protected identity"
 @contextmanager
 def opened(config: Path | None) -> Iterator[Session]:
     """The index as a terminal sees it: whole."""
-    store, registry = open_registry(settings_of(config))
-    try:
+    with opened_registry(settings_of(config)) as (store, registry):
         every_domain = frozenset(domain.key for domain in registry.directory.domains)
         yield Session(_TERMINAL, store, registry, every_domain)
-    finally:
-        store.close()
 
 
 def key_of(session: Session, domain: str, value: str) -> RecordKey:

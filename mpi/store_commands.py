@@ -1,8 +1,5 @@
 """`mpi verify`, `mpi relink`: the whole store derived again, to check it or to follow another match model."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,14 +7,12 @@ from rich.progress import Progress
 
 from mpi.console import Config, Json, answer, err, progress, say, settings_of, show_table
 from mpi.errors import ModelError
-from mpi.index.registry import Registry
 from mpi.index.relinking import Preview, preview, unfinished
 from mpi.index.relinking import relink as run_relink
 from mpi.index.verification import Check, Difference, Verification
 from mpi.index.verification import Progress as OnProgress
 from mpi.index.verification import verify as run_verification
-from mpi.store import SqlStore
-from mpi.wiring import now, open_registry
+from mpi.wiring import now, opened_registry
 
 _DIFFERENCES_SHOWN = 1_000
 
@@ -36,7 +31,7 @@ def verify(config: Config = None, json: Json = False) -> None:
 
     result: Verification | None = None
     try:
-        with _registry(config) as (store, registry), progress() as bar:
+        with opened_registry(settings_of(config)) as (store, registry), progress() as bar:
             result = run_verification(store, registry, on_difference=keep, on_progress=_on(bar))
     except ModelError as error:  # without the model that decides, nothing else can be derived
         keep(Difference(Check.MODEL, "model/active", str(error)))
@@ -98,7 +93,7 @@ def relink(
     What people and sources asserted stands. Restart the services first, so that they decide with the
     active model too. A run that was stopped goes on where it was.
     """
-    with _registry(config) as (store, registry), progress() as bar:
+    with opened_registry(settings_of(config)) as (store, registry), progress() as bar:
         stopped = None if dry_run else unfinished(store, registry)
         before = preview(store, registry, on_progress=_on(bar)) if stopped is None else None
         refused = before is not None and not dry_run and before.changed_share > max_changed and not yes
@@ -185,15 +180,6 @@ def _show_preview(found: Preview) -> None:
         total = sum(found.surprising.values())
         if total > len(rows):
             say(f"… of {total:,} worth a look")
-
-
-@contextmanager
-def _registry(config: Path | None) -> Iterator[tuple[SqlStore, Registry]]:
-    store, registry = open_registry(settings_of(config))
-    try:
-        yield store, registry
-    finally:
-        store.close()
 
 
 def _on(bar: Progress) -> OnProgress:

@@ -2,6 +2,8 @@
 Where the parts meet: settings -> store -> registry. Used by the entry points, `cli` and `create_app`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -87,3 +89,13 @@ def _beside(url: str) -> Path:
         if scheme.startswith("sqlite") and file not in ("", ":memory:")
         else Path("var/in-flight")
     )
+
+
+@contextmanager
+def opened_registry(settings: Settings) -> Iterator[tuple[SqlStore, Registry]]:
+    """The same, closed again at the end."""
+    store, registry = open_registry(settings)
+    try:
+        yield store, registry
+    finally:
+        store.close()

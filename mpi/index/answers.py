@@ -22,7 +22,7 @@ from mpi.index.events import IN_DOUBT, Fact
 from mpi.index.graph import LinkPolicy, erased_keys, is_emptied, retired_keys
 from mpi.index.intake import BLOCK_CAP, record_today
 from mpi.index.parties import Directory
-from mpi.index.past import record_then
+from mpi.index.past import instants_of, record_then
 from mpi.index.persons import Persons, PersonSet
 from mpi.index.ports import Membership, StoredRecord, StoredStatement, UnitOfWork
 from mpi.index.resolution import Guest, GuestGroup, Host, Identity, Resolution, ResolutionStatus, group_guests
@@ -357,7 +357,9 @@ class Answers:
             for record in records:
                 yield from ((record.key, item) for item in uow.memberships.history(record.id))
             return
-        instants = sorted(self._instants(uow, records, visible, as_of))
+        instants = sorted(
+            at for at in instants_of(uow, records, visible=visible) if as_of is None or at <= as_of
+        )
         now: dict[int, Membership] = {}
         ended: list[tuple[RecordKey, Membership]] = []
         keys = {record.id: record.key for record in records}
@@ -371,23 +373,6 @@ class Answers:
                     now[record_id] = Membership(record_id, euid, instant, None)
         yield from ended
         yield from ((keys[record_id], item) for record_id, item in now.items())
-
-    def _instants(
-        self,
-        uow: UnitOfWork,
-        records: Sequence[StoredRecord],
-        visible: frozenset[str],
-        as_of: datetime | None,
-    ) -> set[datetime]:
-        """When something was said of some records, by statements and by assertions that are visible."""
-        found: set[datetime] = set()
-        for domain, value in {record.key[:2] for record in records}:
-            epochs = uow.records.epochs(domain, value)
-            found |= {item.recorded_at for item in uow.records.statements(epochs[0].id)}
-            for fact in uow.facts.ever([epoch.key for epoch in epochs]):
-                if {fact.left.domain, fact.right.domain} <= visible:
-                    found |= {at for at in (fact.recorded_at, fact.confirmed_at, fact.withdrawn_at) if at}
-        return {instant for instant in found if as_of is None or instant <= as_of}
 
     def _accepted(
         self, uow: UnitOfWork, record: StoredRecord, as_of: datetime | None

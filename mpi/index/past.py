@@ -5,6 +5,7 @@ Statements and facts are never changed, so what an identifier stood for is folde
 there were. Nothing of the past is stored but what made it.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 
 from mpi.index.epochs import ChangesPerson, read_epochs
@@ -23,3 +24,17 @@ def record_then(
         if epoch.number == record.key.epoch and epoch.accepted:
             return fold(record, epoch)
     return None
+
+
+def instants_of(
+    uow: UnitOfWork, records: Collection[StoredRecord], *, visible: frozenset[str]
+) -> set[datetime]:
+    """When something was said of some records, by statements and by assertions that are visible."""
+    found: set[datetime] = set()
+    for domain, value in {record.key[:2] for record in records}:
+        epochs = uow.records.epochs(domain, value)
+        found |= {item.recorded_at for item in uow.records.statements(epochs[0].id)}
+        for fact in uow.facts.ever([epoch.key for epoch in epochs]):
+            if {fact.left.domain, fact.right.domain} <= visible:
+                found |= {at for at in (fact.recorded_at, fact.confirmed_at, fact.withdrawn_at) if at}
+    return found

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from mpi.index.past import instants_of
 from mpi.index.ports import UnitOfWork
 from mpi.index.search import Person
 
@@ -104,11 +105,4 @@ def _instants(uow: UnitOfWork, asked: str, person: Person, visible: frozenset[st
     for euid in {item.euid for item in uow.memberships.history(native.id)} if native is not None else ():
         record_ids |= set(uow.memberships.ever_members(euid))
     records = [record for record in uow.records.by_ids(record_ids).values() if record.key.domain in visible]
-    found: set[datetime] = set()
-    for domain, value in {record.key[:2] for record in records}:
-        epochs = uow.records.epochs(domain, value)
-        found |= {item.recorded_at for item in uow.records.statements(epochs[0].id)}
-        for fact in uow.facts.ever([epoch.key for epoch in epochs]):
-            if {fact.left.domain, fact.right.domain} <= visible:
-                found |= {at for at in (fact.recorded_at, fact.confirmed_at, fact.withdrawn_at) if at}
-    return found
+    return instants_of(uow, records, visible=visible)
