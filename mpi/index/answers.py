@@ -16,15 +16,15 @@ from mpi.identity.rniv import InsPeriod, InsStatement
 from mpi.identity.rniv import ins_history as ins_history_of
 from mpi.identity.traits import Traits, normalise
 from mpi.index import golden
-from mpi.index.epochs import ChangesPerson, present, read_epochs
+from mpi.index.epochs import ChangesPerson, present
 from mpi.index.euid import native_euid, surrogate
 from mpi.index.events import IN_DOUBT, Fact
-from mpi.index.graph import LinkPolicy, erased_keys, is_emptied, retired_keys
+from mpi.index.graph import LinkPolicy, erased_keys, retired_keys
 from mpi.index.intake import BLOCK_CAP, record_today
 from mpi.index.parties import Directory
-from mpi.index.past import instants_of, record_then
+from mpi.index.past import epoch_of, facts_then, instants_of, record_then
 from mpi.index.persons import Persons, PersonSet
-from mpi.index.ports import Membership, StoredRecord, StoredStatement, UnitOfWork
+from mpi.index.ports import Membership, StoredRecord, UnitOfWork
 from mpi.index.resolution import Guest, GuestGroup, Host, Identity, Resolution, ResolutionStatus, group_guests
 from mpi.index.timeline import Happening, read_timeline
 from mpi.matching.blocking import blocking_keys
@@ -212,7 +212,7 @@ class Answers:
         if as_of is None:
             return record_today(uow, key)
         epochs = uow.records.epochs(key.domain, key.value)
-        named = present(key, _standing(uow, [record.key for record in epochs], as_of))
+        named = present(key, facts_then(uow, [record.key for record in epochs], as_of))
         record = next((record for record in epochs if record.key == named), None)
         if record is None:
             return None
@@ -245,21 +245,23 @@ class Answers:
         """Records as answers show them; none of a domain that is not configured, none that was erased."""
         records = uow.records.by_ids(record_ids)
         keys = [record.key for record in records.values()]
-        standing = _standing(uow, keys, as_of)
-        retired = retired_keys(standing)
+        standing = facts_then(uow, keys, as_of)
         in_doubt = {fact.left for fact in standing if fact.kind in IN_DOUBT}
         gone = erased_keys(standing if as_of is None else uow.facts.standing(keys))
+        shown = [
+            record if as_of is None else record_then(uow, record, as_of, self._changes_person) or record
+            for record in sorted(records.values(), key=lambda r: r.key)
+            if self._directory.domains.get(record.key.domain) is not None and record.key not in gone
+        ]
+        retired = retired_keys(
+            standing, {record.key: record.first_event_time is not None for record in shown}
+        )
         views = []
-        for record in sorted(records.values(), key=lambda r: r.key):
-            domain = self._directory.domains.get(record.key.domain)
-            if domain is None or record.key in gone:
-                continue
-            then = record_then(uow, record, as_of, self._changes_person) if as_of is not None else None
-            identifier = PatientIdentifier(record.key.value, domain.authority, "PI")
-            shown = then or record
-            doubtful = record.key in in_doubt or IdentityAttribute.DOUBTFUL in shown.traits.attributes
-            named = record.key not in retired and not is_emptied(record.key, shown.first_event_time)
-            views.append(MemberView(shown, identifier, not named, doubtful))
+        for record in shown:
+            authority = self._directory.domains.by_key(record.key.domain).authority
+            doubtful = record.key in in_doubt or IdentityAttribute.DOUBTFUL in record.traits.attributes
+            identifier = PatientIdentifier(record.key.value, authority, "PI")
+            views.append(MemberView(record, identifier, record.key in retired, doubtful))
         return tuple(views)
 
     def enterprise_record(
@@ -289,12 +291,12 @@ class Answers:
         keys = {record.key for record in by_id.values()}
         links += [
             LinkView(fact.left, fact.right, None, fact)
-            for fact in _standing(uow, keys, as_of)
+            for fact in facts_then(uow, keys, as_of)
             if fact.is_positive and fact.left in keys and fact.right in keys
         ]
         stated, ins_history = [], {}
         for record in by_id.values():
-            accepted = self._accepted(uow, record, as_of)
+            accepted = epoch_of(uow, record.key, self._changes_person, as_of).accepted
             if accepted:
                 current = golden.current([(item.id, item.statement) for item in accepted])
                 stated.append(golden.Member(record.key, current, normalise(current.demographics).status))
@@ -373,16 +375,6 @@ class Answers:
                     now[record_id] = Membership(record_id, euid, instant, None)
         yield from ended
         yield from ((keys[record_id], item) for record_id, item in now.items())
-
-    def _accepted(
-        self, uow: UnitOfWork, record: StoredRecord, as_of: datetime | None
-    ) -> list[StoredStatement]:
-        """The statements a record is made of, now or at an instant."""
-        first, *_ = epochs = uow.records.epochs(record.key.domain, record.key.value)
-        facts = _standing(uow, [epoch.key for epoch in epochs], as_of)
-        said = [s for s in uow.records.statements(first.id) if as_of is None or s.recorded_at <= as_of]
-        judged = read_epochs(said, facts, self._changes_person)
-        return next((epoch.accepted for epoch in judged if epoch.number == record.key.epoch), [])
 
     def find_candidates(
         self,
@@ -561,13 +553,6 @@ class Answers:
             return native_euid(self._euid_secret, identity.key)
         content = json.dumps(identity.demographics.to_json(), sort_keys=True)
         return f"{hashlib.sha256(content.encode()).hexdigest()}-{position:04d}"
-
-
-def _standing(uow: UnitOfWork, keys: Collection[RecordKey], as_of: datetime | None) -> list[Fact]:
-    """The facts that stand, or stood at an instant."""
-    if as_of is None:
-        return uow.facts.standing(keys)
-    return [fact for fact in uow.facts.ever(keys) if fact.stood(as_of)]
 
 
 def _visible_anchor(members: Sequence[MemberView], visible: frozenset[str]) -> str:

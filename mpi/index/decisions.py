@@ -15,10 +15,11 @@ from mpi.errors import LinkConflict, StaleReview, UnknownIdentifier
 from mpi.identity.model import RecordKey
 from mpi.index import graph
 from mpi.index.derivation import Component, Derivation, Effect
-from mpi.index.epochs import Held, read_epochs
+from mpi.index.epochs import Held
 from mpi.index.events import ABOUT_A_STATEMENT, NEGATIVE, Fact, FactKind
 from mpi.index.graph import LinkPolicy
 from mpi.index.intake import Intake
+from mpi.index.past import epoch_of
 from mpi.index.ports import StoredRecord, StoredStatement, UnitOfWork
 from mpi.index.questions import fingerprint
 from mpi.index.review import Task, TaskState, Topic, Verdict, check_answer, check_transition, state_after
@@ -141,15 +142,7 @@ class Decisions:
 
     def held(self, uow: UnitOfWork, key: RecordKey) -> list[Held]:
         """The statements of a record that the overlay firewall holds, as they were judged."""
-        epochs = uow.records.epochs(key.domain, key.value)
-        if not epochs:
-            return []
-        facts = uow.facts.standing([record.key for record in epochs])
-        statements = uow.records.statements(epochs[0].id)
-        for epoch in read_epochs(statements, facts, self._intake.changes_person):
-            if epoch.number == key.epoch:
-                return list(epoch.held)
-        return []
+        return list(epoch_of(uow, key, self._intake.changes_person).held)
 
     # --------------------------------------------------------------------- on the records
 

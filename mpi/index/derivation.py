@@ -12,7 +12,7 @@ from datetime import datetime
 from mpi.identity.model import RecordKey, Urgency
 from mpi.index import graph
 from mpi.index.events import OF_ONE_RECORD, Fact, FactKind
-from mpi.index.graph import Edge, LinkPolicy, Node, Partition, is_emptied, retired_keys
+from mpi.index.graph import Edge, LinkPolicy, Node, Partition, retired_keys
 from mpi.index.notices import Change, Notices
 from mpi.index.ports import StoredRecord, UnitOfWork
 from mpi.index.questions import Situation, oversized_block_task, wanted_tasks
@@ -82,7 +82,8 @@ class Component:
 def nodes_of(records: Iterable[StoredRecord], facts: Iterable[Fact]) -> dict[int, Node]:
     """Records as the partition sees them, with what standing facts say of each."""
     facts = tuple(facts)
-    retired = retired_keys(facts)
+    records = tuple(records)
+    retired = retired_keys(facts, {record.key: record.first_event_time is not None for record in records})
     doubted = {fact.left for fact in facts if fact.kind is FactKind.DOUBTED}
     return {
         record.id: Node(
@@ -91,7 +92,7 @@ def nodes_of(records: Iterable[StoredRecord], facts: Iterable[Fact]) -> dict[int
             record.native_euid,
             record.first_event_time,
             record.traits.qualified_ins,
-            record.key in retired or is_emptied(record.key, record.first_event_time),
+            record.key in retired,
             record.key in doubted,
             record.held_since,
             record.held_reason,

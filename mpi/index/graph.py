@@ -386,14 +386,16 @@ def _joined_too_late(frozen: Node, other: Node) -> bool:
     return frozen.held_since is not None and (other.first_event_time or _NEVER) >= frozen.held_since
 
 
-def retired_keys(facts: Iterable[Fact]) -> set[RecordKey]:
-    """Records whose identifier names them no longer: merged away, renamed, or of a former epoch."""
-    return {fact.right for fact in facts if fact.kind in RETIRING | CLOSING}
+def retired_keys(facts: Iterable[Fact], stated: Mapping[RecordKey, bool]) -> set[RecordKey]:
+    """
+    Records whose identifier names them no longer: merged away, renamed, of a former epoch, or of a later one that
+    was taken back.
 
-
-def is_emptied(key: RecordKey, first_event_time: datetime | None) -> bool:
-    """Whether a record is of a later epoch of which nothing is stated any more: its identifier names another."""
-    return key.epoch > 0 and first_event_time is None
+    Args:
+        stated: for each record in question, whether anything is stated of it.
+    """
+    former = {fact.right for fact in facts if fact.kind in RETIRING | CLOSING}
+    return former | {key for key, is_stated in stated.items() if key.epoch and not is_stated}
 
 
 def erased_keys(facts: Iterable[Fact]) -> set[RecordKey]:

@@ -8,22 +8,39 @@ there were. Nothing of the past is stored but what made it.
 from collections.abc import Collection
 from datetime import datetime
 
-from mpi.index.epochs import ChangesPerson, read_epochs
+from mpi.identity.model import RecordKey
+from mpi.index.epochs import ChangesPerson, Epoch, read_epochs
+from mpi.index.events import Fact
 from mpi.index.intake import fold
 from mpi.index.ports import StoredRecord, UnitOfWork
+
+
+def facts_then(uow: UnitOfWork, keys: Collection[RecordKey], instant: datetime | None) -> list[Fact]:
+    """The assertions about some records that stand, or stood at an instant."""
+    if instant is None:
+        return uow.facts.standing(keys)
+    return [fact for fact in uow.facts.ever(keys) if fact.stood(instant)]
+
+
+def epoch_of(
+    uow: UnitOfWork, key: RecordKey, changes_person: ChangesPerson, instant: datetime | None = None
+) -> Epoch:
+    """The statements of a record as they are judged, or were at an instant; none when nobody had stated it."""
+    known = uow.records.epochs(key.domain, key.value)
+    if not known:
+        return Epoch(key.epoch)
+    said = [s for s in uow.records.statements(known[0].id) if instant is None or s.recorded_at <= instant]
+    facts = facts_then(uow, [one.key for one in known], instant)
+    judged = read_epochs(said, facts, changes_person)
+    return next((epoch for epoch in judged if epoch.number == key.epoch), Epoch(key.epoch))
 
 
 def record_then(
     uow: UnitOfWork, record: StoredRecord, instant: datetime, changes_person: ChangesPerson
 ) -> StoredRecord | None:
     """A record as it was at an instant; None when nobody had stated it."""
-    known = uow.records.epochs(record.key.domain, record.key.value)
-    said = [s for s in uow.records.statements(known[0].id) if s.recorded_at <= instant]
-    facts = [f for f in uow.facts.ever([one.key for one in known]) if f.stood(instant)]
-    for epoch in read_epochs(said, facts, changes_person):
-        if epoch.number == record.key.epoch and epoch.accepted:
-            return fold(record, epoch)
-    return None
+    epoch = epoch_of(uow, record.key, changes_person, instant)
+    return fold(record, epoch) if epoch.accepted else None
 
 
 def instants_of(

@@ -17,8 +17,8 @@ from mpi.index import golden
 from mpi.index.answers import MemberView
 from mpi.index.epochs import ChangesPerson, read_epochs
 from mpi.index.events import IN_DOUBT, Fact
-from mpi.index.graph import erased_keys, is_emptied, retired_keys
-from mpi.index.past import record_then
+from mpi.index.graph import erased_keys, retired_keys
+from mpi.index.past import facts_then, record_then
 from mpi.index.persons import Persons, PersonSet
 from mpi.index.ports import StoredRecord, StoredStatement, UnitOfWork
 from mpi.index.search import Person
@@ -78,8 +78,9 @@ class People:
         sets = {one.record_ids for one in self.sets(uow, record_ids, visible=visible, as_of=as_of)}
         records = uow.records.by_ids({record_id for one in sets for record_id in one})
         shown = {r.id: r for r in self._shown(uow, records.values(), visible=visible, as_of=as_of)}
-        facts = self._facts(uow, [record.key for record in shown.values()], as_of)
-        retired, gone = retired_keys(facts), erased_keys(facts)
+        facts = facts_then(uow, [record.key for record in shown.values()], as_of)
+        stated = {record.key: record.first_event_time is not None for record in shown.values()}
+        retired, gone = retired_keys(facts, stated), erased_keys(facts)
         doubted = {fact.left for fact in facts if fact.kind in IN_DOUBT}
         people = []
         for one in sorted(sets):
@@ -139,13 +140,7 @@ class People:
     def _member(self, record: StoredRecord, retired: Collection[RecordKey]) -> MemberView:
         authority = self._domains.by_key(record.key.domain).authority
         identifier = PatientIdentifier(record.key.value, authority, "PI")
-        named = record.key not in retired and not is_emptied(record.key, record.first_event_time)
-        return MemberView(record, identifier, not named)
-
-    def _facts(self, uow: UnitOfWork, keys: Collection[RecordKey], as_of: datetime | None) -> list[Fact]:
-        if as_of is None:
-            return uow.facts.standing(keys)
-        return [fact for fact in uow.facts.ever(keys) if fact.stood(as_of)]
+        return MemberView(record, identifier, record.key in retired)
 
     def _accepted(
         self, uow: UnitOfWork, records: Collection[StoredRecord], as_of: datetime | None
@@ -159,7 +154,7 @@ class People:
             known = known | epochs
         said = uow.records.statements_of(firsts.values())
         facts: dict[tuple[str, str], list[Fact]] = defaultdict(list)
-        for fact in self._facts(uow, known, as_of):
+        for fact in facts_then(uow, known, as_of):
             facts[fact.left[:2]].append(fact)
         accepted = {}
         for first, record_id in firsts.items():

@@ -16,7 +16,7 @@ from mpi.index.epochs import ChangesPerson
 from mpi.index.events import Fact
 from mpi.index.graph import Edge
 from mpi.index.intake import BLOCK_CAP, Intake
-from mpi.index.past import record_then
+from mpi.index.past import facts_then, record_then
 from mpi.index.ports import StoredRecord, UnitOfWork
 from mpi.matching.blocking import blocking_keys
 from mpi.matching.decision import Decision
@@ -180,8 +180,5 @@ class _Sight:
     def facts(self, record_ids: Collection[int]) -> list[Fact]:
         """The assertions that stand, or stood, about some records and about visible ones only."""
         keys = [self.records[record_id].key for record_id in record_ids]
-        if self._as_of is None:
-            found = self._uow.facts.standing(keys)
-        else:
-            found = [fact for fact in self._uow.facts.ever(keys) if fact.stood(self._as_of)]
+        found = facts_then(self._uow, keys, self._as_of)
         return [fact for fact in found if {fact.left.domain, fact.right.domain} <= self._visible]

@@ -18,6 +18,7 @@ from mpi.api.fhir.refusals import Refused
 from mpi.api.fhir.systems import clean, split_escaped, unescaped
 from mpi.feeds.fhir.fr_core import FrCore
 from mpi.identity.model import PartialDate, RecordKey
+from mpi.index.criteria import days_of
 from mpi.index.search import Period, Search, Spelling, Text
 
 MAX_CHOICES: Final = 20
@@ -207,8 +208,7 @@ def _periods(value: str) -> list[Period]:
         asked = PartialDate.parse(found["date"])
     except ValueError:
         raise Refused(400, "value", "birthdate: expected a prefix and YYYY[-MM[-DD]]") from None
-    first = date(asked.year, asked.month or 1, asked.day or 1)
-    last = _last_day(asked)
+    first, last = days_of(asked)
     before = [Period(date.min, first - _DAY)] if first > date.min else []
     after = [Period(last + _DAY, date.max)] if last < date.max else []
     match found["prefix"] or "eq":
@@ -226,15 +226,6 @@ def _periods(value: str) -> list[Period]:
             return [Period(date.min, last)]
         case _:
             return [Period(max(first, date.min + _ABOUT) - _ABOUT, min(last, date.max - _ABOUT) + _ABOUT)]
-
-
-def _last_day(asked: PartialDate) -> date:
-    if asked.day is not None:
-        return date(asked.year, asked.month or 1, asked.day)
-    year, month = asked.year, asked.month or 12
-    if (year, month) == (date.max.year, 12):
-        return date.max
-    return date(year + month // 12, month % 12 + 1, 1) - _DAY
 
 
 def _criteria(parts: _Parts) -> Criteria:

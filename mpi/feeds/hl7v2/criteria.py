@@ -8,10 +8,8 @@ Source: HL7 v2.5 chapter 5 (QIP); IHE ITI-21 3.21.4.1.2 (QPD-3).
 """
 
 import re
-from calendar import monthrange
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any, Final, NamedTuple
 
 from mpi.feeds.hl7v2 import problems
@@ -19,6 +17,7 @@ from mpi.feeds.hl7v2.ack import Fault
 from mpi.feeds.hl7v2.er7 import Repetition, Segment
 from mpi.feeds.hl7v2.query_answer import Asked, Refused
 from mpi.identity.model import AssigningAuthority, PartialDate, RecordKey
+from mpi.index.criteria import days_of
 from mpi.index.search import Period, Search, Spelling, Text
 
 WILDCARD: Final = "*"
@@ -257,6 +256,4 @@ def _period(value: _Value, text: str) -> Period:
         asked = PartialDate.parse(text)
     except ValueError:
         raise value.refused(problems.NOT_A_DATE) from None
-    last_month = asked.month or 12
-    last_day = asked.day or monthrange(asked.year, last_month)[1]
-    return Period(date(asked.year, asked.month or 1, asked.day or 1), date(asked.year, last_month, last_day))
+    return Period(*days_of(asked))
