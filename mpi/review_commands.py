@@ -409,15 +409,14 @@ def person_find(
     instant = _instant(as_of, "--as-of")
     with opened(config) as session:
         key = key_of(session, domain, value)
-        euid = session.registry.euid_of(key, as_of=instant)
         found = session.registry.cross_reference(
             key, targets=None, visible=session.visible, actor=_READER, as_of=instant
         )
-    others = [views.identifier(item) for item in found]
-    document = {"euid": euid, "identifiers": [one.model_dump(mode="json") for one in others]}
+    others = [views.identifier(item) for item in found.identifiers]
+    document = {"euid": found.person, "identifiers": [one.model_dump(mode="json") for one in others]}
 
     def show() -> None:
-        say(euid)
+        say(found.person)
         for one in others:
             say(f"  {_name(one)}")
 

@@ -229,7 +229,7 @@ class World:
             visible=frozenset(authority(s).universal_id for s in SITES),
             actor="test",
         )
-        return {(i.authority.namespace.removeprefix("SITE-"), i.value) for i in found}
+        return {(i.authority.namespace.removeprefix("SITE-"), i.value) for i in found.identifiers}
 
     def tasks(self) -> list[Any]:
         return self.registry.tasks(limit=10_000)

@@ -19,7 +19,7 @@ from mpi.index import golden
 from mpi.index.epochs import ChangesPerson, present
 from mpi.index.euid import native_euid, surrogate
 from mpi.index.events import IN_DOUBT, Fact
-from mpi.index.graph import LinkPolicy, erased_keys, retired_keys
+from mpi.index.graph import LinkPolicy, erased_keys, retired_keys, seniority
 from mpi.index.intake import BLOCK_CAP, record_today
 from mpi.index.parties import Directory
 from mpi.index.past import epoch_of, facts_then, instants_of, record_then
@@ -110,6 +110,11 @@ class CrossReference:
     retired: bool
     doubtful: bool
 
+    @property
+    def identifiers(self) -> tuple[PatientIdentifier, ...]:
+        """The other identifiers, in the order of their records."""
+        return tuple(member.identifier for member in self.members)
+
 
 @dataclass(frozen=True, slots=True)
 class _Alike:
@@ -125,11 +130,7 @@ def person_id(members: Iterable[MemberView]) -> str:
 
     It does not move when a record that is not among them joins or leaves. Empty when there is none.
     """
-    oldest = min(
-        (member.record for member in members),
-        key=lambda record: (record.first_event_time is None, record.first_event_time, record.key),
-        default=None,
-    )
+    oldest = min((member.record for member in members), key=seniority, default=None)
     return oldest.native_euid if oldest is not None else ""
 
 

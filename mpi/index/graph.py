@@ -13,6 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from mpi.identity.model import RecordKey, Urgency
 from mpi.index.events import CLOSING, NEGATIVE, POSITIVE, RETIRING, Fact, FactKind
@@ -33,6 +34,23 @@ class Edge:
     right_id: int
     score: ScoredPair
     model_version: str
+
+
+class Dated(Protocol):
+    """A source record, as far as its age goes."""
+
+    @property
+    def key(self) -> RecordKey:
+        """Its identifier, with its epoch."""
+
+    @property
+    def first_event_time(self) -> datetime | None:
+        """When it was first true; None while nobody stated it."""
+
+
+def seniority(one: Dated) -> tuple[datetime, RecordKey]:
+    """What sorts records by age, the oldest first, and those that nobody stated last."""
+    return one.first_event_time or _NEVER, one.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +76,6 @@ class Node:
     held_since: datetime | None = None
     held_reason: str = ""
     urgency: Urgency = Urgency.NONE
-
-    @property
-    def seniority(self) -> tuple[datetime, RecordKey]:
-        """Oldest first; a record nobody stated comes last."""
-        return self.first_event_time or _NEVER, self.key
 
     @property
     def is_active(self) -> bool:
@@ -167,7 +180,7 @@ def partition(
     final = sorted(sets.all(), key=lambda members: min(by_id[i].key for i in members))
     euid_of = {}
     for members in final:
-        euid = min((by_id[i] for i in members), key=lambda node: node.seniority).native_euid
+        euid = min((by_id[i] for i in members), key=seniority).native_euid
         euid_of.update(dict.fromkeys(members, euid))
     return Partition(tuple(final), euid_of, tuple(refusals))
 

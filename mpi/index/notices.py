@@ -21,7 +21,7 @@ from typing import Any
 from mpi.errors import InvalidIdentity
 from mpi.identity.ins import NEVER_ANSWERED
 from mpi.identity.model import RecordKey
-from mpi.index.graph import Partition
+from mpi.index.graph import Partition, seniority
 from mpi.index.parties import Consumer, Directory
 from mpi.index.ports import Channel, Identifier, Queue, StoredRecord, Subscription, UnitOfWork
 from mpi.index.subscriptions import Criteria
@@ -191,9 +191,7 @@ class Notices:
         records = [change.records[record_id] for record_id in members]
         if not self._all <= domains:
             records = [r for r in records if not r.traits.attributes & NEVER_ANSWERED]
-        oldest = min(
-            records, key=lambda r: (r.first_event_time is None, r.first_event_time, r.key), default=None
-        )
+        oldest = min(records, key=seniority, default=None)
         return oldest.native_euid if oldest is not None else ""
 
     @staticmethod

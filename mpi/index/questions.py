@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mpi.identity.model import RecordKey
 from mpi.index.events import NEGATIVE, Fact, FactKind
-from mpi.index.graph import Edge, Node, Partition
+from mpi.index.graph import Edge, Node, Partition, seniority
 from mpi.index.review import GRAVITY, TOPIC, TaskKey, TaskKind, WantedTask, changes
 from mpi.matching.guards import ALERTING
 from mpi.matching.model import Evidence
@@ -185,7 +185,7 @@ def _duplicates(situation: Situation) -> Iterator[WantedTask]:
             if situation.nodes[record_id].is_active:
                 by_domain[situation.nodes[record_id].key.domain].append(situation.nodes[record_id])
         for same in by_domain.values():
-            first, *others = sorted(same, key=lambda node: node.seniority)
+            first, *others = sorted(same, key=seniority)
             for other in others:
                 left, right = sorted((first.record_id, other.record_id))
                 edge = edge_of.get((left, right))

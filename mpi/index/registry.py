@@ -21,7 +21,7 @@ from mpi.errors import (
 from mpi.identity.ins import NEVER_ANSWERED
 from mpi.identity.model import Demographics, PatientIdentifier, RecordKey
 from mpi.identity.traits import Traits, normalise
-from mpi.index.answers import Answers, Candidate, EnterpriseRecord
+from mpi.index.answers import Answers, Candidate, CrossReference, EnterpriseRecord
 from mpi.index.attempts import InFlight, NotNoted
 from mpi.index.audit import AuditEvent
 from mpi.index.decisions import Decisions, TwoPersonRule
@@ -235,9 +235,9 @@ class Registry:
         as_of: datetime | None = None,
         follow_retired: bool = True,
         trace: Mapping[str, Any] | None = None,
-    ) -> tuple[PatientIdentifier, ...]:
+    ) -> CrossReference:
         """
-        The other identifiers of the person a record is about.
+        The other identifiers of the person a record is about, and whether the identity is doubtful.
 
         Candidates that wait for a review are never in the answer, nor retired identifiers, nor
         anonymous or hidden identities. A retired identifier may be asked for: it answers for
@@ -251,34 +251,6 @@ class Registry:
 
         Raises:
             UnknownIdentifier: never stated to this index, or not to be answered.
-        """
-        _, identifiers = self.cross_referenced(
-            key,
-            targets=targets,
-            visible=visible,
-            actor=actor,
-            as_of=as_of,
-            follow_retired=follow_retired,
-            trace=trace,
-        )
-        return identifiers
-
-    def cross_referenced(
-        self,
-        key: RecordKey,
-        *,
-        targets: frozenset[str] | None,
-        visible: frozenset[str],
-        actor: str,
-        as_of: datetime | None = None,
-        follow_retired: bool = True,
-        trace: Mapping[str, Any] | None = None,
-    ) -> tuple[str, tuple[PatientIdentifier, ...]]:
-        """
-        `cross_reference`, with what identifies the person: `Person.id`, or the enterprise identifier.
-
-        Raises:
-            UnknownIdentifier: as `cross_reference`.
         """
         with self._store.read() as uow:
             found = self._answers.cross_reference(uow, key, targets=targets, visible=visible, as_of=as_of)
@@ -294,17 +266,7 @@ class Registry:
         self._audit_read(actor, "E", "query.cross_reference", f"record/{asked_id}", details)
         if found is None:
             raise UnknownIdentifier("identifier")
-        return found.person, tuple(member.identifier for member in found.members)
-
-    def is_doubtful(self, key: RecordKey, *, visible: frozenset[str], as_of: datetime | None = None) -> bool:
-        """
-        Whether the identity an identifier is of is doubtful, to who may see these domains.
-
-        It goes with an answer that is audited, and leaves no trace of its own.
-        """
-        with self._store.read() as uow:
-            found = self._answers.cross_reference(uow, key, targets=frozenset(), visible=visible, as_of=as_of)
-        return found is not None and found.doubtful
+        return found
 
     def record_refusal(
         self, *, actor: str, kind: str, place: str, trace: Mapping[str, Any] | None = None
@@ -802,7 +764,7 @@ class Registry:
         if found is None:
             raise UnknownIdentifier("identifier")
         notified = tuple(row for row in rows if euids & set(row.payload.get("euids", ())))
-        return Told(tuple(member.identifier for member in found.members), notified)
+        return Told(found.identifiers, notified)
 
     def facts(self, *, after: int = 0, limit: int = 50) -> list[Fact]:
         """Assertions by ascending id, withdrawn ones included."""

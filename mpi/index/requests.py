@@ -156,9 +156,7 @@ _OF_TWO = frozenset(
 
 def _merged(left: StoredRecord, right: StoredRecord, cause: str) -> WantedCorrection:
     """The older identifier stays."""
-    older, younger = sorted(
-        (left, right), key=lambda one: (one.first_event_time is None, one.first_event_time, one.key)
-    )
+    older, younger = sorted((left, right), key=graph.seniority)
     return WantedCorrection(CorrectionKind.MERGE, cause, older.key, younger.key, before=said_now(older))
 
 

@@ -139,7 +139,7 @@ def state(made: World) -> CorrectionState:
 
 
 def is_doubtful(made: World) -> bool:
-    return made.registry.is_doubtful(key("A", "A1"), visible=EVERY)
+    return made.registry.cross_reference(key("A", "A1"), targets=None, visible=EVERY, actor="test").doubtful
 
 
 noise = st.lists(st.sampled_from(sorted(NOISE)), max_size=8)

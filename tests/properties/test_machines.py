@@ -257,7 +257,7 @@ def everybody_is_answered_for_as_expected(view: View) -> None:
         except UnknownIdentifier:
             assert wanted is None, f"{asked} is not answered"
         else:
-            told = {(one.authority.universal_id, one.value) for one in found}
+            told = {(one.authority.universal_id, one.value) for one in found.identifiers}
             assert told == wanted, f"{asked}"
 
 
@@ -470,7 +470,7 @@ def elsewhere(world: World, consumer: Consumer, asked: RecordKey) -> frozenset[I
         found = world.registry.cross_reference(asked, targets=None, visible=consumer.domains, actor="test")
     except UnknownIdentifier:
         return None
-    return frozenset((one.authority.universal_id, one.value) for one in found)
+    return frozenset((one.authority.universal_id, one.value) for one in found.identifiers)
 
 
 @law

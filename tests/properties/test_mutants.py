@@ -72,11 +72,11 @@ MUTANTS = (
         "is FactKind.SOURCE_LINKED",
     ),
     Mutant(
-        "the oldest is who came in first",
-        graph.Node,
+        "whose identifier is least is the oldest",
+        graph,
         "seniority",
-        "self.first_event_time or _NEVER, self.key",
-        "self.record_id",
+        "one.first_event_time or _NEVER, one.key",
+        "one.native_euid",
     ),
     Mutant("two ins may meet", graph, "hard_objection", "> 1:", "> 9:"),
     Mutant(

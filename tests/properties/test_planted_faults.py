@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, Phase, settings
 
 from mpi.index import derivation, golden, graph, registry
 from mpi.index.derivation import NO_EFFECT
-from mpi.index.graph import Node
 from tests import fakes
 from tests.federation import START
 from tests.properties import test_registry as laws
@@ -35,7 +34,7 @@ def breaks(law, monkeypatch):
 
 
 def oldest_by_arrival(monkeypatch):
-    monkeypatch.setattr(Node, "seniority", property(lambda node: (node.record_id,)))
+    monkeypatch.setattr(graph, "seniority", lambda node: (node.record_id,))
 
 
 def last_arrival_wins(monkeypatch):

@@ -92,12 +92,13 @@ def _answer(request: Request, session: Session, question: _Question) -> FhirResp
             person, found = _by_person(session, person_id, targets)
         else:
             assert source is not None
-            person, found = session.registry.cross_referenced(
+            named = session.registry.cross_reference(
                 RecordKey(source, question.source_value),
                 targets=targets,
                 visible=session.visible,
                 actor=session.caller.actor,
             )
+            person, found = named.person, named.identifiers
     except UnknownIdentifier:
         raise Refused(404, "not-found", "sourceIdentifier Patient Identifier not found") from None
     parameters = [_target_identifier(item) for item in found]

@@ -69,14 +69,14 @@ def identifiers(
     source = session.domain(domain, place="domain")
     targets = frozenset(session.domain(name, place="target").key for name in target) if target else None
     key = RecordKey(source.key, id)
-    person, found = session.registry.cross_referenced(
+    found = session.registry.cross_reference(
         key, targets=targets, visible=session.visible, actor=session.caller.actor, as_of=as_of
     )
     return IdentifiersOut(
         asked=IdentifierOut(domain=source.authority.namespace, id=id),
-        euid=person if session.sees_euids else None,
-        identifiers=[views.identifier(item) for item in found],
-        doubtful=session.registry.is_doubtful(key, visible=session.visible, as_of=as_of),
+        euid=found.person if session.sees_euids else None,
+        identifiers=[views.identifier(item) for item in found.identifiers],
+        doubtful=found.doubtful,
     )
 
 

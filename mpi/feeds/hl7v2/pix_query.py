@@ -25,6 +25,14 @@ ID: Final = "QPD^1^3^1^1"
 AUTHORITY: Final = "QPD^1^3^1^4"
 
 
+class Elsewhere(Protocol):
+    """Who somebody is in other domains."""
+
+    @property
+    def identifiers(self) -> tuple[PatientIdentifier, ...]:
+        """Every other identifier of the same person, by domain."""
+
+
 class CrossReferences(Protocol):
     """The part of the registry that answers for identifiers."""
 
@@ -37,8 +45,8 @@ class CrossReferences(Protocol):
         actor: str,
         follow_retired: bool = True,
         trace: Mapping[str, Any] | None = None,
-    ) -> tuple[PatientIdentifier, ...]:
-        """Every other identifier of the same person, by domain; UnknownIdentifier when never stated."""
+    ) -> Elsewhere:
+        """Who this is elsewhere; UnknownIdentifier when never stated."""
 
 
 def answer_pix(asked: Asked, index: CrossReferences, *, follow_retired: bool) -> Answer:
@@ -73,7 +81,7 @@ def answer_pix(asked: Asked, index: CrossReferences, *, follow_retired: bool) ->
             actor=asked.actor,
             follow_retired=follow_retired,
             trace=asked.trace,
-        )
+        ).identifiers
     except UnknownIdentifier:
         raise Refused(Fault(ID, 204), audited=True) from None
     if not found:

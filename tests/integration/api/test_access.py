@@ -435,7 +435,7 @@ def test_a_defect_is_answered_with_a_correlation_id_and_logged_without_its_text(
         raise RuntimeError("ZQX")
 
     monkeypatch.setattr(served.world.registry, "messages", broken)
-    monkeypatch.setattr(served.world.registry, "cross_referenced", broken)
+    monkeypatch.setattr(served.world.registry, "cross_reference", broken)
 
     answer = served.get(path, by="lead")
 

@@ -29,7 +29,7 @@ def asked(world, site, value, as_of):
     found = world.registry.cross_reference(
         key(site, value), targets=None, visible=EVERY_SITE, actor="t", as_of=as_of
     )
-    return {(one.authority.namespace.removeprefix("SITE-"), one.value) for one in found}
+    return {(one.authority.namespace.removeprefix("SITE-"), one.value) for one in found.identifiers}
 
 
 def shown(world, site, value, as_of):

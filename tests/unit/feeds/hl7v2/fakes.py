@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 from mpi.errors import (
@@ -167,7 +168,7 @@ class FakeRegistry:
         actor: str,
         follow_retired: bool = True,
         trace: Mapping[str, Any] | None = None,
-    ) -> tuple[PatientIdentifier, ...]:
+    ) -> SimpleNamespace:
         """Answer from `linked`."""
         if self.broken:
             raise StoreError("no database")
@@ -177,10 +178,12 @@ class FakeRegistry:
         if (together is None and key not in self.records) or (key in self.retired and not follow_retired):
             raise UnknownIdentifier("cross_reference")
         wanted = visible if targets is None else visible & targets
-        return tuple(
-            PatientIdentifier(other.value, self.directory.domains.by_key(other.domain).authority)
-            for other in sorted((together or set()) - {key})
-            if other.domain in wanted
+        return SimpleNamespace(
+            identifiers=tuple(
+                PatientIdentifier(other.value, self.directory.domains.by_key(other.domain).authority)
+                for other in sorted((together or set()) - {key})
+                if other.domain in wanted
+            )
         )
 
 
