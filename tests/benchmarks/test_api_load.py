@@ -1,6 +1,6 @@
 """
 The live service on a full store: how many messages and questions a second, and how long each takes, with one client
-and with eight.
+and with eight; and how long ADT messages take that eight sites send at the rate the service must bear.
 
 ADT and PIX (ITI-9) over MLLP; `$ihe-pix`, `$match`, `resolve` of 1,000 identities and search over HTTP. The clients run
 in a process of their own, each on its own connection. `MPI_BENCH_API_SECONDS` sets how long each measure lasts, and
@@ -34,6 +34,8 @@ SECONDS = float(os.environ.get("MPI_BENCH_API_SECONDS", "20"))
 PROFILE = os.environ.get("MPI_BENCH_API_PROFILE") == "1"
 ASKED = 3_000
 CLIENTS = (1, 8)
+RATES = {"sqlite": 150.0, "postgresql": 100.0}
+"""ADT messages a second that each store must bear."""
 BULK = 1_000
 
 
@@ -64,6 +66,14 @@ def measure(kind, url):
                 record(
                     "api_load",
                     {"store": kind, "records": held, "what": what, "clients": clients, **figures},
+                )
+            if what == "adt":
+                run = f"{kind[0]}paced"
+                asked = [(text % (run, run)).encode() for text in questions]
+                figures = _measure(service, what, address, secret, asked, clients, rate=RATES[kind])
+                record(
+                    "api_load",
+                    {"store": kind, "records": held, "what": "adt, paced", "clients": clients, **figures},
                 )
 
 
@@ -145,12 +155,12 @@ def _parameters(row):
     return {"resourceType": "Parameters", "parameter": [{"name": "resource", "resource": patient}]}
 
 
-def _measure(service, what, address, secret, questions, clients):
+def _measure(service, what, address, secret, questions, clients, rate=None):
     """Questions a second, and p50 and p99 of one, from another process; with the profile of the service if asked."""
     profiler = cProfile.Profile() if PROFILE else None
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as elsewhere:
         elsewhere.submit(os.getpid).result()  # started before the clock is
-        asking = elsewhere.submit(ask_all, address, secret, questions, clients, SECONDS)
+        asking = elsewhere.submit(ask_all, address, secret, questions, clients, SECONDS, rate)
         if profiler is not None and what == "pix":
             _profile(service, profiler, questions)
         seconds, taken, refused = asking.result()
@@ -173,8 +183,14 @@ def _profile(service, profiler, questions):
     pstats.Stats(profiler).sort_stats("tottime").print_stats(20)
 
 
-def ask_all(address, secret, questions, clients, seconds):
-    """Ask from some connections at once, for so long: seconds it took, those of each question, refusals."""
+def ask_all(address, secret, questions, clients, seconds, rate=None):
+    """
+    Ask from some connections at once, for so long: seconds it took, those of each question, refusals.
+
+    Args:
+        rate: questions a second, of all clients. Each is timed from when it was due, also where the one
+            before it came back too late; None to ask again as soon as there is an answer.
+    """
     lock, ends = threading.Lock(), time.perf_counter() + seconds
     refusals = [0]
 
@@ -182,10 +198,14 @@ def ask_all(address, secret, questions, clients, seconds):
         taken = []
         with _Mllp(address) if isinstance(address, int) else _Http(address, secret) as client:
             at = number * len(questions) // clients
+            due = time.perf_counter() + number / rate if rate else None
             while not taken or time.perf_counter() < ends:
                 question = questions[at % len(questions)]
                 at += 1
-                began = time.perf_counter()
+                if due is not None:
+                    time.sleep(max(0.0, due - time.perf_counter()))
+                began = due or time.perf_counter()
+                due = due + clients / rate if rate else None
                 answered = client.ask(question)
                 taken.append(time.perf_counter() - began)
                 if not answered:

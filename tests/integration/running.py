@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -29,6 +30,15 @@ def configuration(url: str) -> str:
         f'[[consumers]]\nname = "portal"\napplication = "PORTAL"\nfacility = "FED"\ndomains = {sites}'
     )
     return "\n".join(lines) + "\n"
+
+
+def strangers_name(town: int, number: int) -> str:
+    """PID-5 of somebody who is no namesake of anybody else, however many come; the sites of a town see the same."""
+    draw = random.Random(f"{town}/{number}")
+    family, given = (
+        "".join(draw.choice("BDFGLMNPRSTV") + draw.choice("AEIOU") for _ in "1234") for _ in "12"
+    )
+    return f"{family}^{given}^{given}^^^^L"
 
 
 def a28(

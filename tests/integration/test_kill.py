@@ -22,7 +22,7 @@ from mpi.index.events import MessageState
 from mpi.store import open_store
 from tests.integration import running
 from tests.integration.nursery import Nursery
-from tests.integration.running import Index, a28
+from tests.integration.running import Index, a28, strangers_name
 
 CYCLES = 20
 MANY_CYCLES = 200
@@ -65,7 +65,7 @@ class Lane:
             "ABCD"[self.number % 4],
             f"K{self.number}-{sent}",
             f"{self.number}-{sent}",
-            name=f"{'MARTIN' if sent % 2 else 'ROUX'}{chr(65 + sent % 26)}^ANNE^ANNE^^^^L",
+            name=strangers_name(self.number // 4, sent),
             born=born,
         )
 

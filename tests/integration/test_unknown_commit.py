@@ -26,7 +26,7 @@ from mpi.settings import load
 from mpi.store import open_store
 from mpi.wiring import now
 from tests.integration.proxy import CommitCutter, Cut
-from tests.integration.running import Index, a28, configuration, field
+from tests.integration.running import Index, a28, configuration, field, strangers_name
 
 
 @pytest.fixture
@@ -64,9 +64,8 @@ def cut_commits(proxy, url, tmp_path, count):
         handler = Hl7Handler(registry, directory, now)
         for number in range(count):
             proxy.next_cut = rng.choice(list(Cut))
-            unanswered += sent_until_acknowledged(
-                handler, a28("A", f"U{number}", f"U{number}", born=born(number))
-            )
+            message = a28("A", f"U{number}", f"U{number}", name=strangers_name(1, number), born=born(number))
+            unanswered += sent_until_acknowledged(handler, message)
     with open_store(url, allow_unsafe=True) as store:
         found = []
         result = audit(store, on_violation=found.append)
