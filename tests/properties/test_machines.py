@@ -190,6 +190,18 @@ def refused(do: Callable[[], object]) -> None:
     raise AssertionError("was not refused")
 
 
+def fell(fact: Fact, known: dict[int, Fact]) -> bool:
+    """Whether it was waiting for a second person, and is given up now."""
+    before = known.get(fact.id)
+    was_pending = before is not None and not before.stands and before.withdrawn_at is None
+    return was_pending and fact.withdrawn_at is not None
+
+
+def but_for(pairs: set[frozenset[RecordKey]], snapshot: dict[str, Any]) -> dict[str, Any]:
+    """A snapshot without the questions about some pairs; whether those are open is for the law of questions."""
+    return {**snapshot, "tasks": frozenset(task for task in snapshot["tasks"] if task[1] not in pairs)}
+
+
 def same(found: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Compare two snapshots, and say where they differ."""
     for part, value in wanted.items():
@@ -701,7 +713,11 @@ class Machine(RuleBasedStateMachine):
         return found
 
     def act(self, do: Callable[[], object], undo: bool) -> None:
-        """[I13, I14, I17] Decide, and perhaps take it back: then it is as if it had not been."""
+        """
+        [I13, I14, I17] Decide, and perhaps take it back: then it is as if it had not been.
+
+        But a proposal that it contradicted stays fallen, and no longer keeps its question open.
+        """
         before = self.snapshot()
         known = {fact.id: fact for fact in self.facts()}
         counted = self.counted()
@@ -713,6 +729,7 @@ class Machine(RuleBasedStateMachine):
             return
         self.accounted(counted)
         self.told_rightly(counted)
+        fallen = {frozenset((fact.left, fact.right)) for fact in self.changed(known) if fell(fact, known)}
         new = self.note(known)
         self.two_are_needed(new, before["sets"])
         self.check()
@@ -722,7 +739,7 @@ class Machine(RuleBasedStateMachine):
                 for name in REVIEWERS:  # what two people made takes two
                     if self.world.registry.withdraw(new[0], actor=f"user:{name}", knowing=now).withdrawn_at:
                         break
-                same(self.snapshot(), before)
+                same(but_for(fallen, self.snapshot()), but_for(fallen, before))
             self.note(now)
             self.check()
 
@@ -1121,6 +1138,14 @@ def a_question_taken_back_is_open(machine: Machine) -> None:
             machine.decide(at=at, answer=answer, name="anne", undo=True)
 
 
+def a_question_outlived_by_its_proposal(machine: Machine) -> None:
+    tell(machine, ("ris-c", "1", "qualified", 0), ("ris-c", "3", "moved", 0))
+    machine.answer_the_gravest(at=0, answer=23, name="anne")
+    machine.decide(at=1, answer=0, name="boris", undo=False)
+    machine.merge(site="C", pair=["3", "1", "2"], minute=0, renamed=True)
+    machine.decide(at=21, answer=3, name="anne", undo=True)
+
+
 def a_duplicate_is_dismissed(machine: Machine) -> None:
     tell(machine, ("ris-a", "1", "louise", 1), ("ris-a", "2", "louise", 3))
     machine.decide(
@@ -1210,7 +1235,8 @@ STORIES = (
     two_numbers_are_two_people, a_suspicion_stops_new_links, a_domain_is_stricter, twins_are_two,
     a_rename_needs_a_free_identifier, a_person_has_the_last_word_on_a_link, the_erased_do_not_come_back,
     a_deleted_name_is_gone, an_act_is_taken_back_whole, a_question_taken_back_is_open,
-    a_duplicate_is_dismissed, another_source_is_the_first_to_use_it, hidden_people_are_nobodys_answer,
+    a_duplicate_is_dismissed, a_question_outlived_by_its_proposal, another_source_is_the_first_to_use_it,
+    hidden_people_are_nobodys_answer,
 )  # fmt: skip
 
 
