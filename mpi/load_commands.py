@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from mpi.console import Config, Json, answer, progress, say, settings_of, show_table
+from mpi.errors import PoisonMessage
 from mpi.feeds.table_quality import Quality, assess
 from mpi.feeds.tabular import RowReader, TableFile, field_of, open_table, parse_event_time
 from mpi.index.events import RECEIVED_AS, MessageState
@@ -56,7 +57,7 @@ def load(
     json: Json = False,
 ) -> None:
     """
-    Load the patients of a site from a table: first what is in it, then each row as one message.
+    Load the patients of a site from a table, each row as one message, and say what is in it.
 
     The same file again changes nothing, and a load that was stopped goes on. Fails when no row was taken.
     """
@@ -77,16 +78,20 @@ def load(
     written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     reader = RowReader(table, party, directory, event_time=instant or written, is_named=instant is not None)
     loaded: dict[str, Any] | None = None
+    isolated: set[int] = set()
     with ExitStack() as stack:
         bar = stack.enter_context(progress())
-        reading = bar.add_task("read", total=None)
-        quality = assess(table, reader, on_row=lambda rows: bar.update(reading, completed=rows))
-        bar.update(reading, total=quality.rows)
+        rows = sum(1 for _ in table.rows())
         if not dry_run:
             store, registry = open_registry(settings)
             stack.callback(store.close)
-            loading = bar.add_task("load", total=quality.rows)
-            loaded = _load(registry, reader, lambda: bar.advance(loading))
+            loading = bar.add_task("load", total=rows)
+            loaded, isolated = _load(registry, reader, lambda: bar.advance(loading))
+        reading = bar.add_task("read", total=rows)
+        # Only the index recognises a row that ends this program, so the rows are its before they are anybody's.
+        quality = assess(
+            table, reader, without=isolated, on_row=lambda read: bar.update(reading, completed=read)
+        )
     document = {
         "file": path.name,
         "source": party.name,
@@ -108,7 +113,9 @@ def _event_time(text: str | None) -> tuple[datetime | None, str | None]:
         return None, text
 
 
-def _load(registry: Registry, reader: RowReader, on_row: Any) -> dict[str, Any]:
+def _load(registry: Registry, reader: RowReader, on_row: Any) -> tuple[dict[str, Any], set[int]]:
+    """What became of the rows, and which of them cannot be handled."""
+    isolated: set[int] = set()
     states: Counter[MessageState] = Counter()
     reasons: dict[tuple[str, str], list[int]] = {}
     warnings: Counter[str] = Counter()
@@ -122,8 +129,10 @@ def _load(registry: Registry, reader: RowReader, on_row: Any) -> dict[str, Any]:
         if receipt.error is not None:
             counted = reasons.setdefault(field_of(receipt.error, message.number), [0, message.number])
             counted[0] += 1
+            if isinstance(receipt.error, PoisonMessage):
+                isolated.add(message.number)
         on_row()
-    return {
+    document = {
         "messages": sum(states.values()),
         **{_SAID.get(state, state.value): states.get(state, 0) for state in RECEIVED_AS},
         "linked": linked,
@@ -134,6 +143,7 @@ def _load(registry: Registry, reader: RowReader, on_row: Any) -> dict[str, Any]:
         ],
         "warnings": [{"warning": text, "rows": rows} for text, rows in sorted(warnings.items())],
     }
+    return document, isolated
 
 
 def _quality(found: Quality, table: TableFile) -> dict[str, Any]:

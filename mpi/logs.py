@@ -16,7 +16,8 @@ ALLOWED = frozenset(
     {
         "event", "level", "timestamp", "logger",
         "message_id", "state", "source", "consumer", "trigger", "error", "place", "bytes", "reason", "peer", "open",
-        "http_port", "mllp_port", "status", "method", "route", "correlation_id", "seconds", "files", "sqlite_version",
+        "http_port", "mllp_port", "dicom_port", "status", "method", "route", "correlation_id", "seconds", "files",
+        "sqlite_version",
     }
 )  # fmt: skip
 

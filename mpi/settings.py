@@ -607,9 +607,11 @@ def _check_archive(source: SourceSettings) -> None:
         raise SettingsError(f"sources.{source.name}: qido or find, not both: one archive for each source")
     if source.harvest and not (source.qido or source.find):
         raise SettingsError(f"sources.{source.name}.harvest: needs qido or find")
+    parts = urlsplit(source.qido)
+    if source.qido_tls is not None and parts.scheme != "https":
+        raise SettingsError(f"sources.{source.name}.qido_tls: the address (qido) is not https")
     if source.harvest is None or source.harvest.allow_plain:
         return
-    parts = urlsplit(source.qido)
     host = source.find.host if source.find else parts.hostname or ""
     is_plain = source.find.tls is None if source.find else parts.scheme == "http"
     if is_plain and not is_loopback(host):

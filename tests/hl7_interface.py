@@ -20,6 +20,7 @@ from unittest.mock import patch
 
 import structlog
 
+from mpi.feeds import national
 from mpi.feeds.hl7v2 import (
     ack,
     adt,
@@ -163,7 +164,7 @@ def tolerated() -> Iterator[list[str]]:
     """Every warning a reader of messages may give: what is passed to `warn`, and texts that begin with a place."""
     yield ["warning"]
     found: set[str] = set()
-    for module in (adt, changes, er7, identifiers, pid, profiles):
+    for module in (adt, changes, er7, identifiers, national, pid, profiles):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if (
                 isinstance(node, ast.Call)

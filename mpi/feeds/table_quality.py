@@ -1,11 +1,11 @@
 """
-What the rows of a table are worth before they are loaded: counts, and lines to look at; never a value.
+What the rows of a table are worth, loaded or not: counts, and lines to look at; never a value.
 
 Everything is counted by the code that will read, compare and link the rows.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from mpi.index.events import IdentityStated
 COMPARED_UP_TO: Final = 200_000
 """Rows from which a table is not searched for duplicates before it is loaded: the index finds them."""
 SHOWN_PAIRS: Final = 20
+NOT_HANDLED: Final = "cannot be handled, and is isolated"
 PROBABLE: Final = 0.5
 """Probability from which two rows are shown as one person's."""
 
@@ -100,6 +101,7 @@ def assess(
     table: TableFile,
     reader: RowReader,
     *,
+    without: Collection[int] = (),
     on_row: Callable[[int], None] = lambda _rows: None,
     compare_up_to: int = COMPARED_UP_TO,
 ) -> Quality:
@@ -107,12 +109,16 @@ def assess(
     Read every row once, and say what is in the table. Nothing is written.
 
     Args:
+        without: numbers of rows that are known not to be read without harm: they are counted, and not read.
         on_row: told how many rows were read, now and then.
         compare_up_to: rows from which no duplicates are looked for.
     """
     seen = _Seen(table)
     for row in table.rows():
-        seen.add(row, reader)
+        if row.number in without:
+            seen.leave_out(row)
+        else:
+            seen.add(row, reader)
         if seen.rows % 1000 == 0:
             on_row(seen.rows)
     on_row(seen.rows)
@@ -159,6 +165,11 @@ class _Seen:
             self._pending[column].append(texts.get(column))
         if len(self._pending[RECORD_ID]) >= _CHUNK:
             self._flush()
+
+    def leave_out(self, row: Row) -> None:
+        self.rows += 1
+        counted = self._wrong.setdefault(("row", NOT_HANDLED), [0, row.number])
+        counted[0] += 1
 
     def _flush(self) -> None:
         import pyarrow as pa

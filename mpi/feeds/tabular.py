@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -23,16 +23,15 @@ from typing import IO, Any, Final, NoReturn, Protocol, cast
 from mpi.errors import FeedError, InvalidIdentity, MpiError, UnknownAuthority, UnreadableMessage
 from mpi.feeds.hl7v2.problems import AFTER_THE_EVENT, REQUIRED, SenderNotPermitted
 from mpi.feeds.hl7v2.times import PARIS, parse_instant
-from mpi.feeds.national import admit_ins, own_ins_oid
+from mpi.feeds.national import StatedIns, admit_ins, own_ins_oid
 from mpi.identity.domains import INS_TYPE, Domain
 from mpi.identity.model import AssigningAuthority, Demographics, PatientIdentifier, SourceRecord
 from mpi.identity.tabular import TRAIT_NAMES, demographics_from_mapping, text_of
 from mpi.index.events import Envelope, IdentityStated, Instruction, Receipt
 from mpi.index.events import Protocol as Arrival
-from mpi.index.parties import Directory, PatientIdentitySource
+from mpi.index.parties import Directory, PatientIdentitySource, sender_name
 
 EVENT: Final = "table row"
-UNKNOWN_SOURCE: Final = "unknown"
 RECORD_ID: Final = "record_id"
 DOMAIN: Final = "domain"
 EVENT_TIME: Final = "event_time"
@@ -346,15 +345,23 @@ class RowReader:
         )
         envelope = Envelope(
             protocol=Arrival.TABLE,
-            source=self._source.name if self._source is not None else UNKNOWN_SOURCE,
+            source=sender_name(self._source),
             application="",
             facility="",
             control_id=hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest(),
             content_hash=hashlib.sha256(content).hexdigest(),
             raw=raw,
             event=EVENT,
+            patients=_patients(stated),
         )
         return RowMessage(row.number, envelope, partial(read_row, raw, self._source, self._directory))
+
+
+def _patients(stated: Mapping[str, object]) -> frozenset[str]:
+    """The identifier a row names, as far as it is one."""
+    with suppress(InvalidIdentity):
+        return frozenset(filter(None, [text_of(RECORD_ID, stated.get(RECORD_ID))]))
+    return frozenset()
 
 
 def message_of_unreadable(path: Path, error: FeedError, source: PatientIdentitySource | None) -> RowMessage:
@@ -362,7 +369,7 @@ def message_of_unreadable(path: Path, error: FeedError, source: PatientIdentityS
     raw = json.dumps({"file": path.name, "problem": error.problem}).encode()
     envelope = Envelope(
         protocol=Arrival.TABLE,
-        source=source.name if source is not None else UNKNOWN_SOURCE,
+        source=sender_name(source),
         application="",
         facility="",
         control_id="",
@@ -385,8 +392,7 @@ def read_message(envelope: Envelope, directory: Directory) -> Instruction:
     Raises:
         FeedError, RegistryError, NotPermitted: as the first time.
     """
-    source = None if envelope.source == UNKNOWN_SOURCE else directory.source(envelope.source)
-    return read_row(envelope.raw, source, directory)
+    return read_row(envelope.raw, directory.sender(envelope.source), directory)
 
 
 def read_row(raw: bytes, source: PatientIdentitySource | None, directory: Directory) -> IdentityStated:
@@ -500,13 +506,15 @@ def _demographics(
     identifier = PatientIdentifier(matricule, AssigningAuthority("", oid, "ISO"), INS_TYPE)
     values = {name: getattr(stated, name) for name in ("names", "birth_date", "sex", "birth_place_code")}
     admitted = admit_ins(
-        [("ins", identifier)],
+        [StatedIns(identifier, "ins")],
         {**values, "identity_codes": stated.identity_codes},
         accept_test_ins=directory.accept_test_ins,
+        birth_place="birth_place",
+        warn=lambda place, problem: warnings.append(f"{place}: {problem}"),
     )
     fields = {name: getattr(stated, name) for name in Demographics.__dataclass_fields__}
     demographics = Demographics(**{**fields, "ins": admitted.ins, "ins_oid": admitted.oid})
-    return demographics, admitted.kept, (*warnings, *admitted.warnings)
+    return demographics, admitted.kept, tuple(warnings)
 
 
 def _plain(value: object) -> object:

@@ -36,8 +36,12 @@ class NotNoted:
 
 
 def digest_of(envelope: Envelope) -> str:
-    """Which message an attempt is about: its name, its sender's name for it, and its content."""
-    named = "\x1f".join((envelope.source, envelope.dedupe_key, envelope.content_hash))
+    """
+    Which message an attempt is about: its sender's, and its content.
+
+    Not its control id: what is sent again under another one ends the service all the same.
+    """
+    named = "\x1f".join((envelope.protocol, envelope.source, envelope.content_hash))
     return hashlib.sha256(named.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -214,7 +214,8 @@ class Receipt:
     What became of a received message.
 
     Args:
-        error: the MpiError that stopped it, or makes it wait; None when applied or duplicate.
+        error: the MpiError that stopped it, or makes it wait; of a duplicate, what still keeps the first one
+            from having its effect. None when applied, or the duplicate of what was.
         reply: the bytes to send back; for a duplicate, exactly those of the first time.
         linked: the message's records now share an enterprise record with another record.
         tasks_opened: review tasks this message opened.

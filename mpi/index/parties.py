@@ -13,6 +13,9 @@ from mpi.errors import NotPermitted, SettingsError
 from mpi.identity.domains import Domain, Domains
 from mpi.identity.model import AssigningAuthority
 
+UNKNOWN_SOURCE = "unknown"
+"""What the journal calls a sender that nobody could tell the source of."""
+
 _FINGERPRINT = re.compile(r"(?:[0-9a-f]{2}:?){31}[0-9a-f]{2}", re.ASCII)
 
 
@@ -194,6 +197,15 @@ class Directory:
         except KeyError:
             raise SettingsError(f"sources: no source is named {name}") from None
 
+    def sender(self, name: str) -> PatientIdentitySource | None:
+        """
+        The source that the journal calls so; None of a sender that nobody could tell the source of.
+
+        Raises:
+            SettingsError: no source of that name is configured any more.
+        """
+        return None if name == UNKNOWN_SOURCE else self.source(name)
+
     def source_of(self, application: str, facility: str) -> PatientIdentitySource | None:
         """The source that sends as this application and facility (MSH-3, MSH-4), if any."""
         return self._source_by_sender.get((application, facility))
@@ -257,6 +269,11 @@ class Directory:
     def priority_of(self, domain_key: str) -> int:
         """How urgently the questions of a domain are shown: 9 first, 0 by default."""
         return self._priorities.get(domain_key, 0)
+
+
+def sender_name(source: PatientIdentitySource | None) -> str:
+    """What the journal calls a sender: what `Directory.sender` reads."""
+    return source.name if source is not None else UNKNOWN_SOURCE
 
 
 def _refuse_twins(what: str, names: list[str] | list[tuple[str, str]]) -> None:

@@ -17,6 +17,7 @@ from mpi.errors import (
     EarlierMessageWaits,
     FeedError,
     LinkConflict,
+    MpiError,
     NotPermitted,
     OutOfSequence,
     PoisonMessage,
@@ -44,11 +45,9 @@ from mpi.index.events import (
 )
 from mpi.index.following import Following
 from mpi.index.intake import Intake
+from mpi.index.parties import UNKNOWN_SOURCE
 from mpi.index.ports import Clock, Store, StoredMessage, UnitOfWork
 from mpi.index.quarantine import Quarantine, QuarantineQuota
-
-UNKNOWN_SENDERS = frozenset({"unknown"})
-"""Names of the journal for what nobody could tell the source of: a correction may name one."""
 
 _EXPECTED = (FeedError, RegistryError, NotPermitted)
 """What a message may be stopped by. Anything else is a defect of ours, met on it."""
@@ -152,7 +151,7 @@ class Reception:
         _refuse_unless(message, STOPPED)
         envelope = message.envelope
         if corrected is not None:
-            if envelope.source not in (corrected.source, *UNKNOWN_SENDERS):
+            if envelope.source not in (corrected.source, UNKNOWN_SOURCE):
                 raise LinkConflict("the correction is not of the source of the message it corrects")
             envelope = corrected
         return self._try(
@@ -180,7 +179,7 @@ class Reception:
 
     def full_quarantines(self, sources: Iterable[str]) -> frozenset[str]:
         """See `Registry.full_quarantines`; senders that are no source are among them."""
-        return self._quarantine.full([*sources, *UNKNOWN_SENDERS])
+        return self._quarantine.full([*sources, UNKNOWN_SOURCE])
 
     def release(self, reader: Reader) -> list[Receipt]:
         """See `Registry.release_parked`."""
@@ -285,7 +284,8 @@ class Reception:
         """
         Count a message that came before, and answer it as it was answered then.
 
-        One that was repaired meanwhile is answered as applied: it need not be sent again.
+        One that was repaired meanwhile is answered as applied: it need not be sent again. The receipt says
+        what still keeps it from being, for feeds that write their answers anew.
         """
         reply = first.reply
         if first.state is MessageState.REPAIRED:
@@ -299,7 +299,7 @@ class Reception:
             repeats=first.id,
         )
         uow.commit()
-        return Receipt(MessageState.DUPLICATE, message_id, reply=reply)
+        return Receipt(MessageState.DUPLICATE, message_id, error=_why_not_applied(first), reply=reply)
 
     @staticmethod
     def _journal(
@@ -426,6 +426,20 @@ def _repeated_by(uow: UnitOfWork, envelope: Envelope, prior: StoredMessage) -> S
         return root if root is not None and _is_same(root.envelope, envelope) else None
     is_tried_again = prior.state in STOPPED and prior.error != PoisonMessage.__name__
     return None if is_tried_again else prior
+
+
+def _why_not_applied(message: StoredMessage) -> MpiError | None:
+    """What still keeps a message from having had its effect; None of one that had it."""
+    match message.state:
+        case MessageState.PARKED:
+            return EarlierMessageWaits(message.place, message.problem)
+        case MessageState.QUARANTINED | MessageState.REFUSED:
+            is_poison = message.error == PoisonMessage.__name__
+            return (PoisonMessage if is_poison else FeedError)(message.place, message.problem)
+        case MessageState.DISCARDED:
+            return LinkConflict("a person decided that this message has no effect")
+        case _:
+            return None
 
 
 def _is_same(left: Envelope, right: Envelope) -> bool:

@@ -18,7 +18,7 @@ email_in_dn = no
 commonName = supplied
 [leaf]
 basicConstraints = CA:FALSE
-subjectAltName = DNS:localhost, IP:127.0.0.1
+subjectAltName = {hosts}
 """
 
 _CURVE = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
@@ -30,7 +30,6 @@ class Authority:
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder / name
         self._folder.mkdir()
-        (self._folder / "lab.cnf").write_text(_CONFIGURATION, encoding="ascii")
         (self._folder / "index.txt").touch()
         (self._folder / "serial").write_text("01\n", encoding="ascii")
         self._openssl(
@@ -46,8 +45,10 @@ class Authority:
         start: str = "20200101000000Z",
         end: str = "20991231235959Z",
         key: tuple[str, ...] = _CURVE,
+        hosts: str = "DNS:localhost, IP:127.0.0.1",
     ) -> Path:
         """A certificate with its key after it, in one file."""
+        (self._folder / "lab.cnf").write_text(_CONFIGURATION.format(hosts=hosts), encoding="ascii")
         self._openssl(
             *("req", "-newkey", *key, "-nodes", "-sha256"),
             *("-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"),

@@ -1,9 +1,9 @@
 """
 Services that start in a moment: a process that has everything imported makes one from a copy of itself.
 
-As a program: reads one JSON object a line, `{"config": …, "log": …, "planted": …}`, starts the service
-that the configuration describes, with a fault of `tests.integration.planted` in it if one is named, and
-answers its process id.
+As a program: reads one JSON object a line, `{"config": …, "log": …, "planted": …, "command": …}`, runs
+that command (`mpi serve`, say) with the configuration, with a fault of `tests.integration.planted` in it
+if one is named, and answers its process id.
 """
 
 import importlib
@@ -35,26 +35,32 @@ class Nursery:
 
     def start(self, config: Path, *, planted: str = "") -> "Born":
         """A service that says it has started; each its own process group."""
+        born = self.run(config, "serve", planted=planted)
         log = config.with_suffix(".log")
-        log.write_bytes(b"")
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(
-            json.dumps({"config": str(config), "log": str(log), "planted": planted}) + "\n"
-        )
-        self.process.stdin.flush()
-        born = Born(int(self.process.stdout.readline()))
         deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             text = log.read_text(encoding="utf-8")
             started = [line for line in text.splitlines(keepends=True) if '"service.started"' in line]
             if started and started[0].endswith("\n"):
-                born.mllp_port = json.loads(started[0])["mllp_port"]
+                ports = json.loads(started[0])
+                born.mllp_port, born.http_port = ports["mllp_port"], ports["http_port"]
+                born.dicom_port = ports["dicom_port"]
                 return born
             if born.is_over:
                 raise AssertionError(f"the service ended: {text[-2000:]}")
             time.sleep(0.01)
         raise AssertionError(f"the service did not start: {log.read_text()[-2000:]}")
+
+    def run(self, config: Path, *command: str, planted: str = "") -> "Born":
+        """A command of `mpi`, whatever becomes of it; what it prints is beside its configuration (.log)."""
+        log = config.with_suffix(".log")
+        log.write_bytes(b"")
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        wanted = {"config": str(config), "log": str(log), "planted": planted, "command": command}
+        self.process.stdin.write(json.dumps(wanted) + "\n")
+        self.process.stdin.flush()
+        return Born(int(self.process.stdout.readline()))
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -66,10 +72,12 @@ class Nursery:
 
 @dataclass
 class Born:
-    """A service made from the nursery."""
+    """A process made from the nursery."""
 
     pid: int
     mllp_port: int = 0
+    http_port: int = 0
+    dicom_port: int = 0
 
     @property
     def is_over(self) -> bool:
@@ -112,7 +120,7 @@ def main() -> None:
             if wanted["planted"]:
                 planted = importlib.import_module("tests.integration.planted")
                 getattr(planted, wanted["planted"])()
-            sys.argv = ["mpi", "serve", "--config", wanted["config"]]
+            sys.argv = ["mpi", *wanted["command"], "--config", wanted["config"]]
             mpi.cli.main()
             os._exit(0)
         sys.stdout.write(f"{pid}\n")

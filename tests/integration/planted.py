@@ -5,6 +5,7 @@ import threading
 import time
 
 from mpi.errors import FeedError
+from mpi.feeds import tabular
 from mpi.feeds.hl7v2 import handler
 from mpi.feeds.hl7v2.ack import acknowledge
 from mpi.feeds.hl7v2.er7 import read_header
@@ -46,6 +47,18 @@ def drops_quarantine() -> None:
         return takes(self, turn, instruction, problem)
 
     reception.Reception._take = take
+
+
+def dies_of_reading_poison() -> None:
+    """One row of a table ends the process as it is read."""
+    reads = tabular.read_row
+
+    def read_row(raw, source, directory):
+        if f'"{POISON}"'.encode() in raw and b'"LOUISE"' in raw:
+            os._exit(9)
+        return reads(raw, source, directory)
+
+    tabular.read_row = read_row
 
 
 def dies_of_poison() -> None:

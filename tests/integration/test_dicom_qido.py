@@ -1,6 +1,7 @@
 """QIDO-RS against servers that take the standard lightly: scripted ones, over real sockets."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +33,10 @@ STUDIES = [study(number) for number in range(25)]
 
 
 @contextmanager
-def serving(answer: Callable[[str], Reply]) -> Iterator[tuple[str, list[str]]]:
+def serving(
+    answer: Callable[[str], Reply], tls: ssl.SSLContext | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    """A site that answers so: its address, and what it was asked."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -48,11 +52,18 @@ def serving(answer: Callable[[str], Reply]) -> Iterator[tuple[str, list[str]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: object) -> None:
+            pass
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:  # each connection shakes hands in its own thread
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/dicom-web/", asked
+        scheme = "http" if tls is None else "https"
+        yield f"{scheme}://127.0.0.1:{server.server_address[1]}/dicom-web/", asked
     finally:
         server.shutdown()
         thread.join()

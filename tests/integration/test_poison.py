@@ -91,6 +91,7 @@ def test_sent_again_it_is_not_tried_again_and_answered_the_same(world, poison):
     again = world.state("A", "1", person(), control_id="P")
 
     assert (again.state, again.reply) == (MessageState.DUPLICATE, first.reply)
+    assert (type(again.error), str(again.error)) == (PoisonMessage, str(first.error))
     assert poison.tries == 5
     assert accounted_for(world)
 
@@ -117,6 +118,7 @@ def test_a_parked_message_sent_again_is_a_duplicate_and_its_name_is_taken(world,
     other = world.state("A", "9", person(), control_id="F", content="other")
 
     assert (again.state, again.reply) == (MessageState.DUPLICATE, b"parked")
+    assert isinstance(again.error, EarlierMessageWaits)
     assert other.state is MessageState.QUARANTINED
     assert accounted_for(world)
 
@@ -154,7 +156,8 @@ def test_processed_again_once_mended_it_lets_the_others_have_their_turn_in_order
     assert stated == [ids(world)[3], parked]
     settled = world.registry.message(isolated, actor="user:anne")
     assert (settled.settled_by, settled.settled_reason) == ("user:anne", "mended")
-    assert world.state("A", "1", person(), control_id="P").reply == b"applied"
+    again = world.state("A", "1", person(), control_id="P")
+    assert (again.reply, again.error) == (b"applied", None)
     assert world.state("A", "1", person(given="ANNE"), minute=1, control_id="F").reply == b"applied"
     assert accounted_for(world)
 
@@ -170,7 +173,8 @@ def test_discarded_it_stays_visible_and_the_others_have_their_turn(world, poison
 
     assert [one.state for one in released] == [APPLIED, APPLIED]
     assert (kept.state, kept.settled_reason) == (MessageState.DISCARDED, "sent by mistake")
-    assert world.state("A", "1", person(), control_id="P").state is MessageState.DUPLICATE
+    again = world.state("A", "1", person(), control_id="P")
+    assert (again.state, type(again.error)) == (MessageState.DUPLICATE, LinkConflict)
     with pytest.raises(LinkConflict):
         world.registry.discard(isolated, actor="user:anne", reason="again")
     assert accounted_for(world)

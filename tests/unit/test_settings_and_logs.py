@@ -152,6 +152,8 @@ def test_what_this_version_does_not_act_on_is_named(config):
                 ),
                 ("qido = 'http://p'\nharvest = {}", r"sources\.2\.harvest\.since"),
                 ("qido = 'http://p'\nharvest = { since = 2026-01-01, lookback_days = 0 }", "lookback_days"),
+                ("qido = 'http://p'\nqido_tls = { ca = 'c.pem' }", r"sources\.x\.qido_tls: .*not https"),
+                ("qido_tls = { ca = 'c.pem' }", r"sources\.x\.qido_tls: .*not https"),
                 (
                     "qido = 'http://p'\nharvest = { since = 2026-01-01 }",
                     r"sources\.x\.qido: not loopback.*allow_plain",

@@ -16,7 +16,6 @@ from mpi.errors import FeedError
 from mpi.feeds.dicom.messages import (
     EVENT,
     MAX_UNREADABLE_BYTES,
-    UNKNOWN_SOURCE,
     HeaderMessage,
     Receiver,
     message_of,
@@ -30,7 +29,7 @@ from mpi.index.events import MessageState, Receipt
 from mpi.index.parties import Directory, PatientIdentitySource
 
 __all__ = [
-    "EVENT", "MAX_UNREADABLE_BYTES", "UNKNOWN_SOURCE",
+    "EVENT", "MAX_UNREADABLE_BYTES",
     "IngestSummary", "OnResult", "Receiver", "ingest_dicom", "read_message", "walk_files",
 ]  # fmt: skip
 
@@ -40,9 +39,10 @@ OnResult = Callable[[Path, Receipt | None, Exception | None], None]
 @dataclass(frozen=True, slots=True)
 class IngestSummary:
     """
-    What became of the files of one run: `files` is the sum of the five states.
+    What became of the files of one run: `files` is the sum of the six states.
 
     Args:
+        parked: that wait for an earlier message of their patient, which could not be handled.
         repeated: further instances of a study whose patient this run had already handed over.
         linked: messages whose record now shares an enterprise record with another one.
         tasks: review tasks opened.
@@ -54,6 +54,7 @@ class IngestSummary:
     duplicate: int = 0
     quarantined: int = 0
     refused: int = 0
+    parked: int = 0
     repeated: int = 0
     linked: int = 0
     tasks: int = 0
@@ -120,6 +121,7 @@ _STATES = {
     MessageState.DUPLICATE: "duplicate",
     MessageState.QUARANTINED: "quarantined",
     MessageState.REFUSED: "refused",
+    MessageState.PARKED: "parked",
 }
 
 

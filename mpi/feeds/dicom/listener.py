@@ -7,11 +7,13 @@ registry receives each study's patient once, as from a folder.
 
 Status answered, by what became of the object:
 
-- 0000: applied, a duplicate, a repeated instance, or refused as nobody's (phantom, de-identified, test).
+- 0000: applied, a duplicate, a repeated instance, refused as nobody's (phantom, de-identified, test), or
+  kept until an earlier message of its patient is repaired: there is nothing its sender could do about it.
 - 0124 not authorised: over TLS, the certificate is not that of the title's source, or is another one's.
 - A700 out of resources: the store did not take it, no reader was free, or the service is stopping.
 - C000 cannot understand: its header cannot be read; its start is quarantined.
-- C100 cannot understand: its identity cannot be used; the header is quarantined.
+- C100 cannot understand: its identity cannot be used, or handling it failed again and again; the header is
+  quarantined.
 
 Source: DICOM PS3.4 annex B (storage service class); PS3.7 9.1.1 (C-STORE), annex C (status).
 """
@@ -37,7 +39,14 @@ from pynetdicom.presentation import AllStoragePresentationContexts
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from pynetdicom.transport import AssociationSocket, ThreadedAssociationServer
 
-from mpi.errors import FeedError, MpiError, SettingsError, StoreError, UnreadableMessage
+from mpi.errors import (
+    EarlierMessageWaits,
+    FeedError,
+    MpiError,
+    SettingsError,
+    StoreError,
+    UnreadableMessage,
+)
 from mpi.feeds.dicom.header import as_file
 from mpi.feeds.dicom.messages import (
     REPEATED_TAGS,
@@ -269,12 +278,13 @@ def _repetition(prefix: bytes, syntax: str, source: PatientIdentitySource) -> by
 
 
 def _status(receipt: Receipt) -> Dataset | int:
-    if receipt.state is not MessageState.QUARANTINED:
+    error = receipt.error
+    if error is None or receipt.state is MessageState.REFUSED or isinstance(error, EarlierMessageWaits):
         return SUCCESS
     answer = Dataset()
-    answer.Status = UNREADABLE if isinstance(receipt.error, UnreadableMessage) else UNUSABLE
-    if isinstance(receipt.error, MpiError):
-        answer.ErrorComment = str(receipt.error)[:64]  # place and problem, never a value
+    answer.Status = UNREADABLE if isinstance(error, UnreadableMessage) else UNUSABLE
+    if isinstance(error, MpiError):
+        answer.ErrorComment = str(error)[:64]  # place and problem, never a value
     return answer
 
 

@@ -6,7 +6,7 @@ However a header came, from a file, a C-STORE or an archive's answer, the same h
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn, Protocol
@@ -19,6 +19,7 @@ from mpi.feeds.dicom.header import (
     MODALITY,
     MODIFIED_ATTRIBUTES_SEQUENCE,
     ORIGINAL_ATTRIBUTES_SEQUENCE,
+    PATIENT_ID,
     PATIENT_TAGS,
     SOP_CLASS_UID,
     SOP_INSTANCE_UID,
@@ -34,14 +35,14 @@ from mpi.feeds.dicom.reading import ReadHeader, read_header_apart
 from mpi.feeds.dicom.studies import study_of
 from mpi.index.events import Envelope, IdentityStated, Instruction, Receipt
 from mpi.index.events import Protocol as Arrival
-from mpi.index.parties import Directory, PatientIdentitySource
+from mpi.index.parties import Directory, PatientIdentitySource, sender_name
 
 EVENT = "DICOM header"
-UNKNOWN_SOURCE = "unknown"
 MAX_UNREADABLE_BYTES = 64 * 1024
 """How much of an unreadable object is kept for whoever looks into it."""
 
 _MAX_UID_LENGTH = 64
+_PATIENT_ID = f"{PATIENT_ID:08X}"
 _STUDY_TAGS = PATIENT_TAGS | {STUDY_INSTANCE_UID, ACCESSION_NUMBER, MODALITY, MODALITIES_IN_STUDY}
 """What the instances of one study repeat, once for each modality."""
 REPEATED_TAGS = _STUDY_TAGS | {SPECIFIC_CHARACTER_SET, SOP_CLASS_UID, ORIGINAL_ATTRIBUTES_SEQUENCE}
@@ -98,7 +99,7 @@ def message_of(header: Header, source: PatientIdentitySource | None, directory: 
     named = bool(control_id) and len(control_id) <= _MAX_UID_LENGTH
     control_id = f"{control_id}#{digest[:16]}" if named else ""
     return HeaderMessage(
-        envelope=_envelope(source, raw, digest, control_id),
+        envelope=_envelope(source, raw, digest, control_id, frozenset(_patients(elements))),
         read=partial(_read_identity, header, source, directory),
         study=_study_digest(elements, source),
     )
@@ -127,7 +128,7 @@ def read_message(
         FeedError, RegistryError, NotPermitted: as for the object; and for one that was refused
             unread, because nothing of it was kept.
     """
-    source = None if envelope.source == UNKNOWN_SOURCE else directory.source(envelope.source)
+    source = directory.sender(envelope.source)
     if not envelope.raw.startswith(b"{"):
         return _read_identity(read_header(envelope.raw), source, directory)
     try:
@@ -143,18 +144,33 @@ def reason_of(error: Exception) -> tuple[str, str]:
 
 
 def _envelope(
-    source: PatientIdentitySource | None, raw: bytes, digest: str, control_id: str = ""
+    source: PatientIdentitySource | None,
+    raw: bytes,
+    digest: str,
+    control_id: str = "",
+    patients: frozenset[str] = frozenset(),
 ) -> Envelope:
     return Envelope(
         protocol=Arrival.DICOM,
-        source=source.name if source else UNKNOWN_SOURCE,
+        source=sender_name(source),
         application=source.aet if source else "",
         facility="",
         control_id=control_id,
         content_hash=digest,
         raw=raw,
         event=EVENT,
+        patients=patients,
     )
+
+
+def _patients(elements: Mapping[str, Any]) -> Iterator[str]:
+    """Every Patient ID of a header in the DICOM JSON model: its own, other and former ones."""
+    for tag, element in elements.items():
+        for value in element.get("Value", ()):
+            if isinstance(value, dict):
+                yield from _patients(value) if element.get("vr") == "SQ" else ()
+            elif tag == _PATIENT_ID and isinstance(value, str) and value:
+                yield value
 
 
 def _study_digest(elements: dict[str, Any], source: PatientIdentitySource | None) -> bytes:

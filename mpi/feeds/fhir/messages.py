@@ -9,7 +9,7 @@ Source: IHE PIXm 3.1, ITI-104; IHE PMIR, ITI-93; FHIR Bulk Data (NDJSON).
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -32,10 +32,9 @@ from mpi.feeds.fhir.xml import MAX_BYTES
 from mpi.feeds.hl7v2.problems import SenderNotPermitted
 from mpi.index.events import Envelope, Instruction, Receipt
 from mpi.index.events import Protocol as Arrival
-from mpi.index.parties import Directory, PatientIdentitySource
+from mpi.index.parties import Directory, PatientIdentitySource, sender_name
 from mpi.index.ports import Store
 
-UNKNOWN_SOURCE: Final = "unknown"
 PUT_EVENT: Final = "PUT Patient"
 FILE_EVENT: Final = "Patient"
 FEED_EVENT: Final = "patient-feed"
@@ -175,8 +174,7 @@ def read_message(envelope: Envelope, directory: Directory) -> Instruction:
     Raises:
         FeedError, RegistryError, NotPermitted: as the first time.
     """
-    source = None if envelope.source == UNKNOWN_SOURCE else directory.source(envelope.source)
-    return read_kept(envelope.raw, source, directory)
+    return read_kept(envelope.raw, directory.sender(envelope.source), directory)
 
 
 def read_kept(raw: bytes, source: PatientIdentitySource | None, directory: Directory) -> Instruction:
@@ -398,15 +396,27 @@ def _message(
     raw = json.dumps(document).encode()
     envelope = Envelope(
         protocol=Arrival.FHIR,
-        source=source.name if source is not None else UNKNOWN_SOURCE,
+        source=sender_name(source),
         application="",
         facility="",
         control_id=control_id,
         content_hash=content,
         raw=raw,
         event=event,
+        patients=_patients(document["resource"], document.get("asked", ())),
     )
     return FhirMessage(envelope, partial(read_kept, raw, source, directory))
+
+
+def _patients(resource: Mapping[str, Any], asked: Sequence[str]) -> frozenset[str]:
+    """The identifier values of a Patient, of who replaces it, and of what was asked, by their place alone."""
+    others = [link.get("other") for link in _objects(resource.get("link"))]
+    named = [*_objects(resource.get("identifier")), *(other.get("identifier") for other in _objects(others))]
+    values = [each.get("value") for each in _objects(named)]
+    references = [other.get("reference") for other in _objects(others)]
+    values += [text.partition("|")[2] for text in references if isinstance(text, str)]
+    values += asked[1:]
+    return frozenset(text for value in values if isinstance(value, str) and (text := value.strip()))
 
 
 def _content_hash(document: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from mpi.feeds.hl7v2.problems import (
     SenderNotPermitted,
 )
 from mpi.feeds.hl7v2.times import PARIS
-from mpi.feeds.national import AdmittedIns, admit_ins
+from mpi.feeds.national import AdmittedIns, StatedIns, admit_ins
 from mpi.identity.domains import Domain, authority_key, is_national, national_type
 from mpi.identity.ins import INS_NIR_OID, INS_OIDS, IdentityAttribute, IdentityStatus
 from mpi.identity.model import (
@@ -257,7 +257,7 @@ def _identity(
         event_time=event_time,
         source=source.name,
         others=(*identifiers.others, *admitted.kept),
-        warnings=(*stated.warnings, *admitted.warnings),
+        warnings=tuple(stated.warnings),
     )
     more = (replace(first, identifier=own.identifier, domain=own.domain) for own in identifiers.own[1:])
     return IdentityStated((first, *more), identifiers.elsewhere)
@@ -281,9 +281,11 @@ def _demographics(
     _multiple_birth(patient, stated)
     _status(patient, stated, has_ins=bool(national))
     admitted = admit_ins(
-        national,
+        (StatedIns(identifier, place) for place, identifier in national),
         {"names": (), "birth_date": None, "sex": "", **stated.values},
         accept_test_ins=directory.accept_test_ins,
+        birth_place="Patient.extension",
+        warn=stated.warn,
     )
     values = {**stated.values, "ins": admitted.ins, "ins_oid": admitted.oid}
     told = {name: value for name, value in values.items() if value not in (None, "", ())}

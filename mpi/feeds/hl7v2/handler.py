@@ -32,10 +32,16 @@ from mpi.feeds.mllp import BOUNDARY
 from mpi.index import sequence
 from mpi.index.events import Envelope, Instruction, Nothing, Receipt
 from mpi.index.events import Protocol as Transport
-from mpi.index.parties import Acknowledgement, ClientCertificate, Directory, OnTransient
+from mpi.index.parties import (
+    UNKNOWN_SOURCE,
+    Acknowledgement,
+    ClientCertificate,
+    Directory,
+    OnTransient,
+    sender_name,
+)
 from mpi.index.ports import Clock
 
-UNKNOWN_SOURCE: Final = "unknown"
 UNPROVED_SOURCE: Final = "unproved"
 """Of a message whose sender showed a certificate of nobody's, or none, and claimed a source that has one."""
 MAX_CONTROL_ID_LENGTH: Final = 199
@@ -144,9 +150,7 @@ class Hl7Handler:
             header = None
         if header is not None and header.value(9, 1).strip().upper() == "ACK":
             source = self._directory.source_of(header.value(3), header.value(4))
-            _log.warning(
-                "hl7v2.acknowledgement_ignored", source=source.name if source is not None else UNKNOWN_SOURCE
-            )
+            _log.warning("hl7v2.acknowledgement_ignored", source=sender_name(source))
             return b""
         if header is not None and header.value(9, 1) in QUERIES:
             return self._answer_query(frame, header, certificate)
@@ -226,7 +230,7 @@ class Hl7Handler:
         application, facility = header.value(3), header.value(4)
         source = self._directory.source_of(application, facility)
         charset = source.default_charset if source is not None else "8859/1"
-        name = source.name if source is not None else UNKNOWN_SOURCE
+        name = sender_name(source)
         proved = certificate is None or self._directory.proves(certificate, source)
         if certificate is not None and not proved:
             sender = self._directory.source_proved_by(certificate)

@@ -8,7 +8,7 @@ Source: HL7 v2.5 chapter 3 (PID); IHE ITI-8, ITI-30; PAM-FR 2.11 (PID, ZFD); Ann
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -20,15 +20,8 @@ from mpi.feeds.hl7v2.er7 import Message, Repetition, Segment, Separators
 from mpi.feeds.hl7v2.identifiers import StatedIdentifiers, read_identifiers
 from mpi.feeds.hl7v2.minimised import FIELDS
 from mpi.feeds.hl7v2.times import PARIS, parse_instant
-from mpi.identity.domains import TEST_INS_OIDS, ins_oid
-from mpi.identity.ins import (
-    INS_NIA_OID,
-    INS_NIR_OID,
-    IdentityAttribute,
-    InvalidMatricule,
-    embedded_differences,
-    parse_matricule,
-)
+from mpi.feeds.national import StatedIns, admit_ins
+from mpi.identity.ins import IdentityAttribute
 from mpi.identity.model import (
     Demographics,
     NameUse,
@@ -444,67 +437,17 @@ def _interpreted(zfd: Segment | None, stated: _Stated) -> None:
 def _ins(
     identifiers: StatedIdentifiers, stated: _Stated, *, accept_test_ins: bool
 ) -> tuple[PatientIdentifier, ...]:
-    """
-    Admit the INS a message may state, and return the INS identifiers that are kept.
-
-    A refused INS is dropped with a warning; the message stands. A NIR is preferred to a NIA.
-    Traits that differ from those the matricule embeds, or a missing birth place, only warn.
-
-    Source: PAM-FR 2.11 section 4 (INS only with PID-32 VALI), PID-5, 7, 8, 11 (strict traits);
-    Annex N 1.8.1 (real, test and demonstration OIDs).
-    """
-    accepted = TEST_INS_OIDS if accept_test_ins else {INS_NIR_OID, INS_NIA_OID}
-    reason = _why_no_ins(stated.values)
-    kept: list[tuple[bool, str, str, PatientIdentifier]] = []
-    for number, identifier in identifiers.national:
-        place = f"PID^1^3^{number}"
-        oid = ins_oid(identifier)
-        if reason:
-            stated.warn(place, f"INS {reason}; dropped")
-        elif oid not in accepted:
-            stated.warn(f"{place}^4", "INS of the wrong kind, real or test, for this platform; dropped")
-        else:
-            try:
-                matricule = parse_matricule(identifier.value)
-            except InvalidMatricule:
-                stated.warn(f"{place}^1", "not a matricule INS, or a wrong key; dropped")
-                continue
-            kept.append((oid == INS_NIA_OID, matricule.value, oid, identifier))
-            differences = embedded_differences(
-                matricule, sex=stated.values["sex"], birth_date=stated.values["birth_date"]
-            )
-            if differences:
-                stated.warn(
-                    f"{place}^1", f"the matricule differs from the stated {', '.join(differences)}; kept"
-                )
-    if kept:
-        if not stated.values.get("birth_place_code"):
-            stated.warn("PID^1^11", "no birth place code (BDL) beside an INS")
-        _, stated.values["ins"], stated.values["ins_oid"], _ = min(kept, key=lambda item: item[:3])
-    return tuple(item[3] for item in kept)
-
-
-def _why_no_ins(values: Mapping[str, Any]) -> str:
-    """
-    What keeps an identity from bearing an INS; empty when nothing does.
-
-    Source: PAM-FR 2.11 (PID-32, PID-5 L, PID-7, PID-8, ZFD-4); RNIV (strict traits).
-    """
-    codes = set(values["identity_codes"])
-    birth_names = [name for name in values["names"] if name.use is NameUse.BIRTH and name.family.strip()]
-    date: PartialDate | None = values.get("birth_date")
-    if "VALI" not in codes:
-        return "of an identity that is not validated"
-    if codes & {IdentityAttribute.DOUBTFUL, IdentityAttribute.FICTITIOUS}:
-        return "of a doubtful or fictitious identity"
-    if not birth_names:
-        return "without a birth name"
-    if not any((name.given + name.given_list).strip() for name in birth_names):
-        return "without a birth given name"
-    if date is None or date.day is None:
-        return "without a full birth date"
-    if values.get("birth_date_interpreted"):
-        return "beside an interpreted birth date"
-    if values.get("sex") not in ("M", "F"):
-        return "without sex M or F"
-    return ""
+    """Admit the INS a message may state, and return the INS identifiers that are kept."""
+    admitted = admit_ins(
+        (
+            StatedIns(identifier, place, value_place=f"{place}^1", authority_place=f"{place}^4")
+            for number, identifier in identifiers.national
+            for place in [f"PID^1^3^{number}"]
+        ),
+        stated.values,
+        accept_test_ins=accept_test_ins,
+        birth_place="PID^1^11",
+        warn=stated.warn,
+    )
+    stated.values.update(ins=admitted.ins, ins_oid=admitted.oid)
+    return admitted.kept

@@ -1,6 +1,8 @@
 """Migrations, and what is checked when a store is opened."""
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,12 +10,26 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, MetaData, create_engine, delete, insert, inspect, make_url, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    MetaData,
+    create_engine,
+    delete,
+    insert,
+    inspect,
+    make_url,
+    select,
+    update,
+)
 
-from mpi.errors import StoreError
+from mpi.errors import FeedError, StoreError, UnreadableMessage, UnsupportedMessage
 from mpi.identity.model import Demographics, Urgency
-from mpi.index.events import Fact, FactKind
-from mpi.index.ports import Membership
+from mpi.index.conservation import Violation, audit
+from mpi.index.events import Envelope, Fact, FactKind, IdentityStated, Instruction, MessageState, Receipt
+from mpi.index.events import Protocol as Transport
+from mpi.index.ports import HarvestCondition, HarvestCursor, Membership
+from mpi.index.reception import Reader
 from mpi.index.review import LIVE_STATES, TOPIC, TaskKind, TaskState, Topic
 from mpi.store import open_store
 from mpi.store.schema import (
@@ -26,6 +42,7 @@ from mpi.store.schema import (
 )
 from mpi.store.tables import META, metadata
 from tests.conftest import PostgresServer
+from tests.federation import ReadAs, World, person, statement
 from tests.integration.store.examples import NOON, key, later
 
 DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -232,6 +249,18 @@ def empty_url(request: pytest.FixtureRequest) -> Iterator[str]:
     server.drop_database(address)
 
 
+@pytest.fixture
+def fresh_url(empty_url: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Another database, beside the empty one and of the same kind."""
+    if empty_url.startswith("sqlite"):
+        yield f"sqlite:///{tmp_path}/fresh.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    address = server.create_database(template="template1")
+    yield address
+    server.drop_database(address)
+
+
 @pytest.fixture(params=["0001", "0002"])
 def old_url(request: pytest.FixtureRequest, empty_url: str) -> str:
     """A database of an older version, with rows in it."""
@@ -295,6 +324,112 @@ def test_every_kind_of_task_of_an_older_version_has_the_topic_it_has_today() -> 
     topics: Mapping[str, str] = revision.module.TOPICS
 
     assert {kind: TOPIC[TaskKind(kind)] for kind in topics} == topics
+
+
+def fresh_journal(world: World) -> None:
+    """Messages of every state that version 0007 knew, replayed with and without success."""
+    taken = ReadAs(IdentityStated((statement("A", "2", person()),)))
+
+    def receive(control_id: str, error: type[FeedError], source: str = "ris-a") -> int:
+        envelope = Envelope(Transport.HL7V2, source, "RIS", "F", control_id, control_id, b"raw", "ADT^A28")
+        reader = Failing(error)
+        return world.registry.receive(envelope, lambda: reader.read(envelope), lambda _: b"AE").message_id
+
+    def replay(message_id: int, reader: Reader) -> int:
+        world.clock.at += timedelta(hours=2)
+        return world.registry.replay(message_id, reader, actor="replay").message_id
+
+    world.state("A", "1", person(), control_id="applied")
+    world.state("A", "1", person(), control_id="applied")
+    receive("left alone", UnreadableMessage)
+    receive("left alone, too", UnsupportedMessage, "ris-b")
+    replay(receive("once", UnreadableMessage), taken)
+    refused = receive("three times", UnsupportedMessage, "ris-b")
+    replay(refused, Failing(UnreadableMessage))
+    again = replay(refused, Failing(UnreadableMessage))
+    replay(again, taken)
+
+
+class Failing:
+    """`reception.Reader` of what cannot be read."""
+
+    def __init__(self, error: type[FeedError]) -> None:
+        self._error = error
+
+    def read(self, _envelope: Envelope) -> Instruction:
+        raise self._error("PID^1^3", "é")
+
+    def reply(self, _envelope: Envelope, _receipt: Receipt) -> bytes:
+        return b"AE"
+
+
+ADDED_BY_0008 = frozenset({"repeats", "settled_at", "settled_by", "settled_reason"})
+
+
+def rows_of(connection: Connection, tables: MetaData, name: str) -> list[dict[str, Any]]:
+    """In the order of their keys: what a row refers to in its own table comes before it."""
+    table = tables.tables[name]
+    return [dict(row) for row in connection.execute(select(table).order_by(*table.primary_key)).mappings()]
+
+
+def put_back(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the journal as version 0007 left it: a message replayed with success was as stopped as before."""
+    stopped = "refused" if row["error"] == UnsupportedMessage.__name__ else "quarantined"
+    state = stopped if row["state"] == MessageState.REPAIRED else row["state"]
+    return {**{name: row[name] for name in row.keys() - ADDED_BY_0008}, "state": state}
+
+
+def test_the_journal_of_version_0007_becomes_what_today_would_have_kept(
+    empty_url: str, fresh_url: str
+) -> None:
+    with open_store(fresh_url, allow_unsafe=True) as store:
+        fresh_journal(World(store))
+    new, old = engine_of(fresh_url), engine_of(empty_url)
+    today, before = MetaData(), MetaData()
+    with new.connect() as fresh, old.connect() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0007")
+        today.reflect(fresh)
+        before.reflect(connection)
+        for table in before.sorted_tables:
+            if table.name == "alembic_version":
+                continue
+            for row in rows_of(fresh, today, table.name):
+                connection.execute(insert(table), put_back(row) if table.name == "inbox" else row)
+        connection.execute(
+            insert(before.tables["harvest_progress"]),
+            {"source": "pacs-a", "skip": 3, "updated_at": NOON.isoformat(timespec="microseconds")},
+        )
+        connection.commit()
+        kept = {name: rows_of(fresh, today, name) for name in ("inbox", "feed_count")}
+    with open_store(empty_url, allow_unsafe=True) as store:
+        violations: list[Violation] = []
+        audited = audit(store, on_violation=violations.append)
+        with store.read() as uow:
+            cursor, condition = uow.harvests.get("pacs-a"), uow.harvests.condition("pacs-a")
+            waiting, tried = uow.waiting.all(), uow.attempts.all()
+    with old.connect() as connection:
+        upgraded = {name: rows_of(connection, today, name) for name in kept}
+    new.dispose()
+    old.dispose()
+
+    assert len({row["state"] for row in kept["inbox"]}) == 5
+    for row in kept["inbox"]:
+        row["repeats"] = None  # what a duplicate repeats is found by its name
+    assert upgraded["inbox"] == kept["inbox"]
+    assert counted(upgraded["feed_count"]) == counted(kept["feed_count"])
+    assert (violations, audited.messages, waiting, tried) == ([], len(kept["inbox"]), [], {})
+    assert (cursor, condition) == (HarvestCursor(None, 3), HarvestCondition())
+
+
+def counted(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """The counts that say something: a state that messages left is counted down to nothing."""
+    return sorted(
+        tuple(row[name] for name in ("source", "hour", "state", "place", "problem", "count"))
+        for row in rows
+        if row["count"]
+    )
 
 
 def test_a_schema_newer_than_the_code_is_refused(url: str, connection: Connection) -> None:

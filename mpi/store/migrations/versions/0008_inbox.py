@@ -16,19 +16,31 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 INSTANT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 
 
+REPAIR = """
+WITH RECURSIVE family (id, root) AS (
+    SELECT id, id FROM inbox WHERE id IN (SELECT replay_of FROM inbox) AND replay_of IS NULL
+    UNION ALL
+    SELECT again.id, family.root FROM inbox AS again JOIN family ON again.replay_of = family.id
+), done (root, at) AS (
+    SELECT family.root, min(inbox.received_at) FROM family JOIN inbox ON inbox.id = family.id
+    WHERE inbox.state = 'applied' GROUP BY family.root
+)
+UPDATE inbox SET state = 'repaired', settled_by = 'replay', settled_at = (
+    SELECT done.at FROM done JOIN family ON done.root = family.root WHERE family.id = inbox.id
+)
+WHERE state IN ('quarantined', 'refused')
+AND id IN (SELECT family.id FROM family JOIN done ON done.root = family.root)
+"""
+"""A message, and the replays of it that failed, are repaired once one of its replays was applied."""
+
+
 def upgrade() -> None:
     """Add the columns and create the tables, empty. What was replayed with success is repaired."""
     op.add_column("inbox", sa.Column("repeats", NUMBER, nullable=True))
     op.add_column("inbox", sa.Column("settled_at", INSTANT, nullable=True))
     op.add_column("inbox", sa.Column("settled_by", sa.Text(), server_default="", nullable=False))
     op.add_column("inbox", sa.Column("settled_reason", sa.Text(), server_default="", nullable=False))
-    op.execute(
-        "UPDATE inbox SET state = 'repaired', settled_by = 'replay', settled_at = ("
-        "SELECT min(again.received_at) FROM inbox AS again"
-        " WHERE again.replay_of = inbox.id AND again.state = 'applied')"
-        " WHERE state IN ('quarantined', 'refused') AND id IN ("
-        "SELECT replay_of FROM inbox AS again WHERE again.state = 'applied' AND again.replay_of IS NOT NULL)"
-    )
+    op.execute(REPAIR)
     op.create_table(
         "waiting",
         sa.Column("source", sa.Text(), nullable=False),

@@ -374,9 +374,9 @@ def test_a_birth_name_with_a_given_name_is_enough_for_an_ins(name):
             {"f7": "19850328"},
             ("PID^1^3^1^1: the matricule differs from the stated birth year, birth month; kept",),
         ),
-        ({"f11": ""}, ("PID^1^11: no birth place code (BDL) beside an INS",)),
-        ({"f11": "^^LIMOGES^^87000^FRA^H"}, ("PID^1^11: no birth place code (BDL) beside an INS",)),
-        ({"f11": "^^LIMOGES^^^^BDL"}, ("PID^1^11: no birth place code (BDL) beside an INS",)),
+        ({"f11": ""}, ("PID^1^11: no birth place code beside an INS",)),
+        ({"f11": "^^LIMOGES^^87000^FRA^H"}, ("PID^1^11: no birth place code beside an INS",)),
+        ({"f11": "^^LIMOGES^^^^BDL"}, ("PID^1^11: no birth place code beside an INS",)),
         ({}, ()),
     ],
 )
