@@ -4,6 +4,7 @@
 As `mpi queue`, these see every domain and may do what a lead may.
 """
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,6 +33,13 @@ Version = Annotated[
 ]
 Words = Annotated[str, typer.Option("--answer", help="What the reporter is told.")]
 _READER = "user:terminal"
+_ASKS_NOTHING: Mapping[Decision, str] = {
+    Decision.REJECT: "Say that nothing is wrong: the doubt is lifted.",
+    Decision.ANSWER: "Give the reporter an answer, with nothing more to do: the doubt is lifted.",
+    Decision.CLOSE: "Lift the doubt of an accepted report, once what became of it has been looked at.",
+    Decision.REOPEN: "Look at it again: the doubt is back, and what sites were asked is withdrawn.",
+}
+"""The decisions on a report that ask nothing of a site, and what each does."""
 
 
 # ------------------------------------------------------------------------------------- reports
@@ -121,56 +129,24 @@ def _expected(stated: str) -> tuple[str, str]:
     return name, value
 
 
-@report_app.command("reject")
-def report_reject(
-    report_id: ReportId,
-    reviewer: Reviewer,
-    words: Words = "",
-    version: Version = None,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Say that nothing is wrong: the doubt is lifted."""
-    _decide(report_id, Decision.REJECT, reviewer, words, version, config, json)
+def _deciding(decision: Decision) -> Callable[..., None]:
+    """The verb that makes a decision which asks nothing of a site."""
+
+    def decide(
+        report_id: ReportId,
+        reviewer: Reviewer,
+        words: Words = "",
+        version: Version = None,
+        config: Config = None,
+        json: Json = False,
+    ) -> None:
+        _decide(report_id, decision, reviewer, words, version, config, json)
+
+    return decide
 
 
-@report_app.command("answer")
-def report_answer(
-    report_id: ReportId,
-    reviewer: Reviewer,
-    words: Words = "",
-    version: Version = None,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Give the reporter an answer, with nothing more to do: the doubt is lifted."""
-    _decide(report_id, Decision.ANSWER, reviewer, words, version, config, json)
-
-
-@report_app.command("close")
-def report_close(
-    report_id: ReportId,
-    reviewer: Reviewer,
-    words: Words = "",
-    version: Version = None,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Lift the doubt of an accepted report, once what became of it has been looked at."""
-    _decide(report_id, Decision.CLOSE, reviewer, words, version, config, json)
-
-
-@report_app.command("reopen")
-def report_reopen(
-    report_id: ReportId,
-    reviewer: Reviewer,
-    words: Words = "",
-    version: Version = None,
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Look at it again: the doubt is back, and what sites were asked is withdrawn."""
-    _decide(report_id, Decision.REOPEN, reviewer, words, version, config, json)
+for _decision, _help in _ASKS_NOTHING.items():
+    report_app.command(str(_decision), help=_help)(_deciding(_decision))
 
 
 def _decide(

@@ -21,6 +21,7 @@ from mpi.index.graph import Edge
 from mpi.index.ports import (
     Arrival,
     Backlog,
+    Beside,
     Candidates,
     Channel,
     Delivery,
@@ -623,21 +624,38 @@ class MemorySearches(_Repository):
         domains: Collection[str],
         most: int,
         past: bool = False,
-    ) -> list[tuple[int, Sketch]] | None:
+        named: Callable[[str], bool] | None = None,
+        given: Callable[[str], bool] | None = None,
+    ) -> list[int] | None:
         found = [
             (record_id, sketch)
             for record_id, sketch in self.sketches(self._uow.data.sketches, domains=domains, past=past)
             if _in_any(sketch.name, names) and _in_any(sketch.birth, births)
         ]
-        return found if len(found) <= most else None
+        if len(found) > most:
+            return None
+        return sorted(
+            {
+                record_id
+                for record_id, sketch in found
+                if (named is None or named(sketch.name)) and (given is None or given(sketch.given))
+            }
+        )
 
     def keyed(
-        self, keys: Collection[int], *, domains: Collection[str], most: int, past: bool = False
+        self,
+        keys: Collection[int],
+        *,
+        domains: Collection[str],
+        most: int,
+        past: bool = False,
+        among: Collection[int] | None = None,
     ) -> list[int] | None:
         found = [
             record_id
             for record_id, held in self._uow.data.search_keys.items()
             if self._domain(record_id) in domains
+            and (among is None or record_id in among)
             and any(key in keys for key, was in held.items() if past or not was)
         ]
         return found if len(found) <= most else None
@@ -664,6 +682,22 @@ class MemorySearches(_Repository):
             for (name, birth), (given, was) in self._uow.data.sketches.get(record_id, {}).items()
             if past or not was
         ]
+
+    def keys(
+        self, record_ids: Collection[int], *, domains: Collection[str], past: bool = False
+    ) -> list[tuple[int, int]]:
+        return [
+            (record_id, key)
+            for record_id in sorted(set(record_ids))
+            if self._domain(record_id) in domains
+            for key, was in self._uow.data.search_keys.get(record_id, {}).items()
+            if past or not was
+        ]
+
+    def beside(self, record_ids: Collection[int]) -> Iterator[tuple[int, Beside]]:
+        records = self._uow.data.records
+        for record_id in sorted(records.keys() & set(record_ids)):
+            yield record_id, Beside(*(getattr(records[record_id].demographics, f) for f in Beside._fields))
 
     def _domain(self, record_id: int) -> str:
         record = self._uow.data.records.get(record_id)

@@ -1,6 +1,6 @@
 """What a route is given: the registry, the caller, and what the caller may see."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal, cast
@@ -22,6 +22,7 @@ from mpi.security.policy import (
     Action,
     check_may,
     may,
+    may_know_what_is_told,
     sees_enterprise_identifiers,
     sees_every_domain,
     visible_domains,
@@ -100,6 +101,10 @@ class Session:
     def sees_fact(self, fact: Fact) -> bool:
         """Whether both records of a fact are in domains the caller sees."""
         return {fact.left.domain, fact.right.domain} <= self.visible
+
+    def may_know_what_is_told(self, domains: Collection[str]) -> bool:
+        """Whether the caller may know what they are told who see some domains."""
+        return may_know_what_is_told(self.caller, self.directory, domains)
 
     def namespace(self, key: str) -> str:
         """How answers name a domain."""

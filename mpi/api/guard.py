@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mpi.api.problems import NOT_READY, TOO_LARGE, UNAUTHENTICATED, respond, respond_to_defect
+from mpi.api.receiving import read_already
 from mpi.errors import NotPermitted, StoreError
 from mpi.security.keys import Caller, authenticate
 
@@ -147,16 +148,7 @@ class BodyLimit:
             return
         except ClientDisconnect:
             return  # half a request asks for nothing
-        given = False
-
-        async def replay() -> Message:
-            nonlocal given
-            if given:
-                return await receive()
-            given = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self._app(scope, replay, send)
+        await self._app(scope, read_already(body, receive), send)
 
     async def _read(self, receive: Receive) -> bytes:
         chunks: list[bytes] = []

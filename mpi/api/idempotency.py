@@ -23,6 +23,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mpi.api.problems import Answer, Place, respond
+from mpi.api.receiving import read_already
 from mpi.errors import AlreadyDone, KeyReused, StoreError
 from mpi.index.audit import AuditEvent
 from mpi.index.ports import Store, UnitOfWork
@@ -157,24 +158,15 @@ class Idempotency:
             wrong = Place(HEADER, "expected once, 1 to 255 printable ASCII characters without spaces")
             await respond(path, _NOT_A_KEY, places=[wrong])(scope, receive, send)
             return
-        first: Message | None = await receive()  # whole: the limit on bodies has read it
-        assert first is not None
-        claim = _claim(scope, caller, sent[0], first.get("body", b""))
+        body = (await receive()).get("body", b"")  # whole: the limit on bodies has read it
+        claim = _claim(scope, caller, sent[0], body)
         scope["state"]["claim"] = claim
-
-        async def replay() -> Message:
-            nonlocal first
-            if first is not None:
-                message, first = first, None
-                return message
-            return await receive()
-
         answer: list[Message] = []
 
         async def gather(message: Message) -> None:
             answer.append(message)
 
-        await self._app(scope, replay, gather)
+        await self._app(scope, read_already(body, receive), gather)
         start = next((one for one in answer if one["type"] == "http.response.start"), None)
         if start is not None and 200 <= start["status"] < 300:
             await run_in_threadpool(_keep, claim, scope["app"].state.store, start, answer)

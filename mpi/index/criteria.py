@@ -7,21 +7,24 @@ other part may hold on any record of the person: one site knows the address, ano
 """
 
 from calendar import monthrange
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from math import prod
 from typing import Any
 
+from mpi.identity.ins import IdentityStatus
 from mpi.identity.model import Demographics, NameUse, PartialDate, RecordKey
 from mpi.identity.traits import Traits, normal_address, normal_city, normal_text, normalise
 from mpi.index.answers import MemberView
-from mpi.index.ports import Sketch, StoredRecord
+from mpi.index.ports import Beside, Sketch, StoredRecord
 from mpi.index.search import Period, Search, Spelling, Text, Why
 from mpi.index.sketches import day_numbers, given_of, given_texts
 from mpi.index.spelling import forms, given_forms, likeness, told, way, whole_forms
 
 Held = tuple[Why, float]
 """How a part of a search holds, and how much that is worth."""
+Stated = Demographics | Beside
+"""What a record says of where somebody lives and of whom they were born."""
 
 
 def judge(wanted: Search, members: Sequence[MemberView]) -> dict[str, Held] | None:
@@ -49,43 +52,97 @@ def how_alike(held: Mapping[str, Held]) -> float:
     return prod(worth for _, worth in held.values())
 
 
+class _Known(dict[str, bool]):
+    """What was once found out about texts."""
+
+    def __init__(self, find_out: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._find_out = find_out
+
+    def __missing__(self, text: str) -> bool:
+        known = self[text] = self._find_out(text)
+        return known
+
+
 class Sieve:
     """
     Tells the records that may hold the names and the birth date of a search by their sketches.
 
     Args:
         past: records as they were: their given names may have been others.
+
+    Attributes:
+        named: whether a form of a family name will do; None when any does.
+        given: whether the given names of a sketch will do; None when any do.
     """
 
     def __init__(self, wanted: Search, *, past: bool = False) -> None:
-        self._family = wanted.family
-        self._given = () if past else wanted.given
         self._births = tuple(span for period in wanted.birth for span in day_numbers(period))
-        self._names: dict[str, bool] = {}
-        self._given_names: dict[str, bool] = {}
+        # Thousands are asked about: each text is looked at once.
+        self.named = _Known(_may_be_named(wanted.family)).__getitem__ if wanted.family else None
+        asks_given = bool(wanted.given) and not past
+        self.given = _Known(_may_be_given(wanted.given)).__getitem__ if asks_given else None
 
     def passes(self, sketch: Sketch) -> bool:
-        """Whether the record of a sketch may answer. Thousands are asked about: each name is looked at once."""
+        """Whether the record of a sketch may answer."""
         name, birth, given = sketch
-        if self._births and not any(first <= birth <= last for first, last in self._births):
-            return False
-        if self._family:
-            if name not in self._names:
-                self._names[name] = any(way(text, (name,)) for text in self._family)
-            if not self._names[name]:
-                return False
-        if not self._given:
-            return True
-        if given not in self._given_names:
-            self._given_names[given] = self._may_be_given(given)
-        return self._given_names[given]
+        return (
+            (not self._births or any(first <= birth <= last for first, last in self._births))
+            and (self.named is None or self.named(name))
+            and (self.given is None or self.given(given))
+        )
 
-    def _may_be_given(self, given: str) -> bool:
+
+def _may_be_named(asked: Sequence[Text]) -> Callable[[str], bool]:
+    """Tells the forms of a family name that one of some texts finds."""
+    return lambda name: any(way(text, (name,)) for text in asked)
+
+
+def _may_be_given(asked: Sequence[Text]) -> Callable[[str], bool]:
+    """Tells the given names of sketches that one of some texts may find."""
+    by_sound = any(text.spelling is Spelling.LOOSE for text in asked)
+    letters = tuple(form for text in asked for form in whole_forms(text.value))
+
+    def may_be(given: str) -> bool:
         texts = given_texts(given)
         if texts is None:
             return True
+        said = given.replace(" ", "")
+        if not by_sound and not any(each in said for each in letters):
+            return False  # as in most, which need not be taken apart
         known = tuple(form for text in texts for form in given_forms(text))
-        return any(way(asked, known) for asked in self._given)
+        return any(way(text, known) for text in asked)
+
+    return may_be
+
+
+class BesideSieve:
+    """Tells the people who may hold what a search asks beside names and birth date."""
+
+    def __init__(self, wanted: Search) -> None:
+        self._asked = {part: asked for part in _BESIDE if (asked := getattr(wanted, part))}
+        self._known: dict[tuple[str, object], bool] = {}
+
+    @property
+    def asks(self) -> bool:
+        """Whether the search asks any of it."""
+        return bool(self._asked)
+
+    def parts(self, stated: Beside) -> set[str]:
+        """The parts that what is stated of a record holds."""
+        return {part for part in self._asked if self._holds(part, stated)}
+
+    def passes(self, parts: Collection[str]) -> bool:
+        """Whether somebody whose records hold these parts may answer."""
+        return self._asked.keys() <= set(parts)
+
+    def _holds(self, part: str, stated: Beside) -> bool:
+        told = stated if part in _OF_SEVERAL else getattr(stated, part)
+        key = (part, told)
+        if (known := self._known.get(key)) is None:
+            known = any(_BESIDE[part](choice, stated) for choice in self._asked[part])
+            self._known[key] = known
+        return known
 
 
 # ------------------------------------------------------------------------- on one and the same record
@@ -220,6 +277,12 @@ def _telecom(asked: str, member: MemberView) -> Held | None:
     return _SAME if alike else None
 
 
+def _ins(asked: tuple[str, str], member: MemberView) -> Held | None:
+    stated, (oid, matricule) = member.record.demographics, asked
+    is_qualified = member.record.traits.status is IdentityStatus.QUALIFIED
+    return _SAME if is_qualified and (stated.ins_oid, stated.ins) == (oid, matricule) else None
+
+
 def telecom(asked: str) -> Traits:
     """A phone or a mail address that is looked for, as the traits of an identity hold it."""
     return normalise(Demographics(phones=(asked,), emails=(asked,)))
@@ -230,8 +293,8 @@ def postal_code(text: str) -> str:
     return normal_text(text).replace(" ", "")
 
 
-def _postal_code(asked: Text, member: MemberView) -> Held | None:
-    known, sought = postal_code(member.record.demographics.postal_code), postal_code(asked.value)
+def _postal_code(asked: Text, stated: Stated) -> Held | None:
+    known, sought = postal_code(stated.postal_code), postal_code(asked.value)
     if not sought or not known.startswith(sought):
         return None
     if known == sought:
@@ -239,11 +302,11 @@ def _postal_code(asked: Text, member: MemberView) -> Held | None:
     return _PREFIX if asked.spelling in (Spelling.PREFIX, Spelling.LOOSE) else None
 
 
-def _text(field: str, fold: Callable[[str], str]) -> Callable[[Text, MemberView], Held | None]:
+def _text(field: str, fold: Callable[[str], str]) -> Callable[[Text, Stated], Held | None]:
     """How a text of the record holds one that is asked."""
 
-    def holds(asked: Text, member: MemberView) -> Held | None:
-        known: str = getattr(member.record.demographics, field)
+    def holds(asked: Text, stated: Stated) -> Held | None:
+        known: str = getattr(stated, field)
         folded = fold(known)
         sought = Text(fold(asked.value) or asked.value, asked.spelling)
         if asked.spelling is Spelling.EXACT:
@@ -253,11 +316,11 @@ def _text(field: str, fold: Callable[[str], str]) -> Callable[[Text, MemberView]
     return holds
 
 
-def _address(asked: Text, member: MemberView) -> Held | None:
-    return _best((*(holds(asked, member) for holds in _PLACES), _postal_code(asked, member)))
+def _address(asked: Text, stated: Stated) -> Held | None:
+    return _best((*(holds(asked, stated) for holds in _PLACES), _postal_code(asked, stated)))
 
 
-def _unknown(asked: Text, member: MemberView) -> Held | None:
+def _unknown(asked: Text, stated: Stated) -> Held | None:
     """Nobody says it: whoever asks for it finds nobody, rather than everybody."""
     return None
 
@@ -265,17 +328,30 @@ def _unknown(asked: Text, member: MemberView) -> Held | None:
 _SAME, _PREFIX = ((why, likeness(why)) for why in (Why.SAME, Why.PREFIX))
 _CITY, _COUNTRY = _text("city", normal_city), _text("country", normal_text)
 _PLACES = (_text("address", normal_address), _CITY, _COUNTRY)
-_ANYWHERE: Mapping[str, Callable[[Any, MemberView], Held | None]] = {
-    "persons": _person,
-    "identifiers": _identifier,
-    "identifier_prefixes": _identifier_prefix,
-    "telecom": _telecom,
+_BESIDE: Mapping[str, Callable[[Text, Stated], Held | None]] = {
     "address": _address,
     "city": _CITY,
     "postal_code": _postal_code,
     "state": _unknown,
     "country": _COUNTRY,
     "mother_birth_name": _text("mother_birth_name", normal_text),
+}
+"""The parts of a search that only look at what was stated of where and of whom."""
+_OF_SEVERAL = ("address", "state")
+"""Those of them that are not about one field."""
+
+
+def _of_record(holds: Callable[[Text, Stated], Held | None]) -> Callable[[Text, MemberView], Held | None]:
+    return lambda asked, member: holds(asked, member.record.demographics)
+
+
+_ANYWHERE: Mapping[str, Callable[[Any, MemberView], Held | None]] = {
+    "persons": _person,
+    "identifiers": _identifier,
+    "ins": _ins,
+    "identifier_prefixes": _identifier_prefix,
+    "telecom": _telecom,
+    **{part: _of_record(holds) for part, holds in _BESIDE.items()},
 }
 """The parts that any record of the person may hold."""
 

@@ -6,17 +6,20 @@ passed over; when every one is, nobody is found and the answer is that the searc
 caller may see is opened, counted and judged: nothing else has a part in any answer.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
 
 from mpi.identity.model import RecordKey
-from mpi.index.criteria import Sieve, how_alike, judge, postal_code, telecom
+from mpi.identity.traits import Traits
+from mpi.index.criteria import BesideSieve, Sieve, how_alike, judge, postal_code, telecom
 from mpi.index.people import People
-from mpi.index.ports import Range, Sketch, UnitOfWork
+from mpi.index.ports import Range, UnitOfWork
 from mpi.index.search import Found, Period, Person, Search, SearchAnswer, Spelling, Text
 from mpi.index.sketches import POSTAL_LENGTH, day_numbers, postal_key, telecom_keys
 from mpi.index.spelling import heads, whole_forms
+from mpi.matching.blocking import blocking_keys
 
 MOST_SKETCHES = 20_000
 """
@@ -25,9 +28,9 @@ year of births in a million people.
 """
 MOST_RECORDS = 5_000
 """How many records any other part may leave, and how many are judged; a store no larger answers any search."""
-_FEW_DAYS = 62
-"""Births of so many days are fewer than the names that begin with three letters."""
-_JUDGED_AT_A_TIME = 100
+_FEW_DAYS = 366
+"""Births of so many days cost less to read, side by side as they are, than the names that begin with three letters."""
+_JUDGED_AT_A_TIME = 50
 _AFTER_EVERY_FORM = "~"
 """After every letter and digit that a form may go on with."""
 
@@ -62,13 +65,14 @@ class Finding:
         as_of: datetime | None = None,
     ) -> SearchAnswer:
         """Who answers a search, most alike first; nobody when they are more than `most`, or cannot be counted."""
-        record_ids = _Openings(uow, wanted, self._people, visible, as_of).best()
+        openings = _Openings(uow, wanted, self._people, visible, as_of)
+        record_ids = openings.best()
         if record_ids is None:
             return SearchAnswer((), too_broad=True)
         judged, found = set[int](), []
-        for start in range(0, len(record_ids), _JUDGED_AT_A_TIME):
-            some = [i for i in record_ids[start : start + _JUDGED_AT_A_TIME] if i not in judged]
-            for seen in self._people.of(uow, some, visible=visible, as_of=as_of):
+        for some in openings.a_few_at_a_time(record_ids):
+            left = [record_id for record_id in some if record_id not in judged]
+            for seen in self._people.of(uow, left, visible=visible, as_of=as_of):
                 ids = {member.record.id for member in seen.members}
                 if ids & judged:
                     continue
@@ -119,25 +123,56 @@ class _Openings:
                 return record_ids
         return None
 
+    def a_few_at_a_time(self, record_ids: Sequence[int]) -> Iterator[Sequence[int]]:
+        """Records to judge; of many, those whose person may hold what else is asked."""
+        sieve = BesideSieve(self._wanted)
+        if self._past or not sieve.asks or len(record_ids) <= _JUDGED_AT_A_TIME:
+            yield from _chunks(record_ids, _JUDGED_AT_A_TIME)
+            return
+        start, size = 0, 2 * _JUDGED_AT_A_TIME
+        while some := record_ids[start : start + size]:
+            yield from _chunks(self._sifted_by(sieve, some), _JUDGED_AT_A_TIME)
+            start, size = start + size, 2 * size
+
+    def _sifted_by(self, sieve: BesideSieve, record_ids: Sequence[int]) -> list[int]:
+        sets = {one.record_ids for one in self._people.sets(self._uow, record_ids, visible=self._visible)}
+        place_of = {record_id: place for place, one in enumerate(sets) for record_id in one}
+        if keys := self._postal_keys():
+            ids, searches = place_of.keys(), self._uow.searches
+            held = searches.keyed(keys, domains=self._visible, most=len(ids), among=ids)
+            near = {place_of[record_id] for record_id in held or ()}
+            place_of = {record_id: place for record_id, place in place_of.items() if place in near}
+        parts: dict[int, set[str]] = defaultdict(set)
+        for record_id, stated in self._uow.searches.beside(place_of.keys()):
+            parts[place_of[record_id]] |= sieve.parts(stated)
+        return [i for i in record_ids if i in place_of and sieve.passes(parts[place_of[i]])]
+
     def _each(self) -> Iterator[list[int] | None]:
         wanted = self._wanted
         if wanted.persons:
             yield named_by(self._uow, wanted.persons, self._people, self._visible)
         if wanted.identifiers and all(key.value for key in wanted.identifiers):
             yield self._identified(wanted.identifiers)
+        if wanted.ins:
+            yield self._of_ins({matricule for _, matricule in wanted.ins})
         if wanted.telecom:
             yield self._keyed({key for text in wanted.telecom for key in telecom_keys(telecom(text))})
         if wanted.family or wanted.birth:
             yield self._sketched()
         if wanted.identifier_prefixes and all(key.value for key in wanted.identifier_prefixes):
             yield self._numbered(wanted.identifier_prefixes)
-        if wanted.postal_code and all(map(_is_keyed, wanted.postal_code)):
-            yield self._keyed({postal_key(postal_code(text.value)) for text in wanted.postal_code})
+        if keys := self._postal_keys():
+            yield self._keyed(keys)
         yield self._narrowed(self._uow.searches.within(self._visible, most=MOST_RECORDS))
 
     def _identified(self, keys: Collection[RecordKey]) -> list[int]:
         visible = (key for key in keys if key.domain in self._visible)
         return [record.id for key in visible for record in self._uow.records.epochs(key.domain, key.value)]
+
+    def _of_ins(self, matricules: Collection[str]) -> list[int] | None:
+        keys = sorted(key for one in matricules for key in blocking_keys(Traits(ins=one)))
+        found = self._uow.records.candidates(keys, excluding=None, block_cap=MOST_RECORDS, past=self._past)
+        return self._narrowed([one.id for one in found.records if one.key.domain in self._visible])
 
     def _numbered(self, prefixes: Collection[RecordKey]) -> list[int] | None:
         visible = [prefix for prefix in prefixes if prefix.domain in self._visible]
@@ -146,6 +181,13 @@ class _Openings:
     def _keyed(self, keys: Collection[int]) -> list[int] | None:
         searches = self._uow.searches
         return self._narrowed(searches.keyed(keys, domains=self._visible, most=MOST_RECORDS, past=self._past))
+
+    def _postal_keys(self) -> set[int]:
+        """The keys of the postal codes, one of which whoever answers holds; none when they are too short."""
+        asked = self._wanted.postal_code
+        return (
+            {postal_key(postal_code(text.value)) for text in asked} if all(map(_is_keyed, asked)) else set()
+        )
 
     def _sketched(self) -> list[int] | None:
         """The records that hold the names and the birth date, as far as their sketches tell."""
@@ -157,17 +199,17 @@ class _Openings:
             return []  # nothing is left of what was asked, so nobody is called that
         if not names and not births:
             return None
-        found = self._uow.searches.sketched(
+        sieve = Sieve(wanted, past=self._past)
+        return self._uow.searches.sketched(
             names,
             births,
             by_birth=not names or (bool(births) and _days(wanted.birth) <= _FEW_DAYS),
             domains=self._visible,
             most=MOST_SKETCHES if loose or wanted.given else MOST_RECORDS,
             past=self._past,
+            named=sieve.named if loose else None,  # else the ranges say as much
+            given=sieve.given,
         )
-        if found is None:
-            return None
-        return self._sifted(found)
 
     def _narrowed(self, record_ids: Sequence[int] | None) -> list[int] | None:
         """Of the people that some records are of, the records that may hold the names and the birth date."""
@@ -176,10 +218,8 @@ class _Openings:
             return None if record_ids is None else list(record_ids)
         sets = self._people.sets(self._uow, record_ids, visible=self._visible, as_of=self._as_of)
         beside = {record_id for one in sets for record_id in one.record_ids}
-        return self._sifted(self._uow.searches.sketches(beside, domains=self._visible, past=self._past))
-
-    def _sifted(self, sketches: Iterable[tuple[int, Sketch]]) -> list[int]:
-        sieve = Sieve(self._wanted, past=self._past)
+        sieve = Sieve(wanted, past=self._past)
+        sketches = self._uow.searches.sketches(beside, domains=self._visible, past=self._past)
         return sorted({record_id for record_id, sketch in sketches if sieve.passes(sketch)})
 
 
@@ -192,6 +232,10 @@ def _ranges(asked: Text) -> Iterator[Range]:
     if asked.spelling is Spelling.PREFIX:
         return (Range(head, head + _AFTER_EVERY_FORM) for head in heads(asked.value))
     return (Range(form, form) for form in whole_forms(asked.value))
+
+
+def _chunks(record_ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    return (record_ids[start : start + size] for start in range(0, len(record_ids), size))
 
 
 def _days(periods: Collection[Period]) -> int:

@@ -161,6 +161,16 @@ class Sketch(NamedTuple):
     given: str
 
 
+class Beside(NamedTuple):
+    """What is stated of a record beside names and birth date that searches ask for, as it was stated."""
+
+    address: str
+    postal_code: str
+    city: str
+    country: str
+    mother_birth_name: str
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """A span of texts or numbers, both ends included."""
@@ -589,18 +599,35 @@ class Searches(Protocol):
         domains: Collection[str],
         most: int,
         past: bool = False,
-    ) -> list[tuple[int, Sketch]] | None:
+        named: Callable[[str], bool] | None = None,
+        given: Callable[[str], bool] | None = None,
+    ) -> list[int] | None:
         """
-        The sketches with a name in one of the ranges and a birth date in one of the others; no range asks nothing.
+        The records of the sketches with a name in one of the ranges and a birth date in one of the others.
+
+        No range asks nothing. Every sketch in them counts towards `most`, also one whose record is not found.
 
         Args:
             by_birth: which of the two is expected to leave fewer: the store goes by that one.
+            named: whether a name will do: asked of each in the ranges.
+            given: whether given names will do.
         """
 
     def keyed(
-        self, keys: Collection[int], *, domains: Collection[str], most: int, past: bool = False
+        self,
+        keys: Collection[int],
+        *,
+        domains: Collection[str],
+        most: int,
+        past: bool = False,
+        among: Collection[int] | None = None,
     ) -> list[int] | None:
-        """The records that hold one of the keys (see `sketches.keys_of`)."""
+        """
+        The records that hold one of the keys (see `sketches.keys_of`).
+
+        Args:
+            among: only these are looked at.
+        """
 
     def numbered(self, prefixes: Collection[RecordKey], *, most: int) -> list[int] | None:
         """The records of a domain whose identifier begins with a text."""
@@ -612,6 +639,14 @@ class Searches(Protocol):
         self, record_ids: Collection[int], *, domains: Collection[str], past: bool = False
     ) -> list[tuple[int, Sketch]]:
         """Every sketch of some records."""
+
+    def keys(
+        self, record_ids: Collection[int], *, domains: Collection[str], past: bool = False
+    ) -> list[tuple[int, int]]:
+        """Every key of some records."""
+
+    def beside(self, record_ids: Collection[int]) -> Iterator[tuple[int, Beside]]:
+        """What else is stated of some records, read at a fraction of what it costs to fold them."""
 
 
 class Edges(Protocol):

@@ -426,7 +426,8 @@ class Registry:
             return self._finding.person(uow, asked, visible=visible, as_of=as_of)
 
         with self._store.read() as uow:
-            every = versions_of(uow, person_id, visible=visible, person_at=person_at)
+            sees_all = self._domains <= visible
+            every = versions_of(uow, person_id, visible=visible, sees_all=sees_all, person_at=person_at)
             found = tuple(islice(every, most))
         self._audit_read(actor, "R", "patient.read", f"euid/{found[0].person.id if found else 'unknown'}")
         if not found:

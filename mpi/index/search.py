@@ -54,6 +54,7 @@ class Search:
     Args:
         persons: identifiers of persons, as `Person.id`; retired ones find who they became.
         identifiers: of records, whichever their epoch; an empty value stands for any of the domain.
+        ins: French national identities, each an OID and a matricule with its key; of qualified records alone.
         identifier_prefixes: of records: their values begin with this.
         family: birth, used and other family names alike.
         given: given names, whichever their rank, and the used one.
@@ -64,6 +65,7 @@ class Search:
 
     persons: tuple[str, ...] = ()
     identifiers: tuple[RecordKey, ...] = ()
+    ins: tuple[tuple[str, str], ...] = ()
     identifier_prefixes: tuple[RecordKey, ...] = ()
     family: tuple[Text, ...] = ()
     given: tuple[Text, ...] = ()

@@ -10,6 +10,7 @@ Source: RNIV (search by at most three letters of a name).
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import NamedTuple
 
 from rapidfuzz.distance import OSA
 
@@ -95,31 +96,55 @@ def way(asked: Text, known: Iterable[str], *, whole: Iterable[str] | None = None
         whole: those of them that are all of the name; by default each is. Only `SAME` looks at it. A text that was
             asked letter for letter has to be the same here, and what it is spelled like is for the caller to see.
     """
-    known = tuple(known)
-    same = set(known if whole is None else whole)
-    if same.intersection(whole_forms(asked.value)):
+    known, sought = tuple(known), _sought(asked.value)
+    if not sought.whole.isdisjoint(known if whole is None else whole):
         return Why.SAME
     if asked.spelling in (Spelling.EXACT, Spelling.SAME):
         return None
-    begun = heads(asked.value)
-    if any(form.startswith(begun) for form in known):
-        return Why.PREFIX
-    return _loosely(begun, known) if asked.spelling is Spelling.LOOSE else None
+    for form in known:
+        if form.startswith(sought.heads):
+            return Why.PREFIX
+    return _loosely(sought, known) if asked.spelling is Spelling.LOOSE else None
 
 
-def _loosely(asked: tuple[str, ...], known: tuple[str, ...]) -> Why | None:
-    sounds = {fonem(text) for text in asked if len(text) >= _MIN_SOUND} - {""}
-    if any(len(form) >= _MIN_SOUND and fonem(form) in sounds for form in known):
-        return Why.SOUNDS_ALIKE
-    texts = [text for text in asked if len(text) >= _MIN_TYPO]
-    if any(
-        abs(len(text) - len(form)) <= _ONE_LETTER
-        and OSA.distance(text, form, score_cutoff=_ONE_LETTER) <= _ONE_LETTER
-        for text in texts
-        for form in known
-    ):
-        return Why.ONE_LETTER
+def _loosely(sought: "_Sought", known: tuple[str, ...]) -> Why | None:
+    if sought.sounds:
+        for form in known:
+            if len(form) >= _MIN_SOUND and fonem(form) in sought.sounds:
+                return Why.SOUNDS_ALIKE
+    for text in sought.long:
+        for form in known:
+            if (
+                -_ONE_LETTER <= len(text) - len(form) <= _ONE_LETTER
+                and OSA.distance(text, form, score_cutoff=_ONE_LETTER) <= _ONE_LETTER
+            ):
+                return Why.ONE_LETTER
     return None
+
+
+class _Sought(NamedTuple):
+    """
+    What a text is looked for by: it is compared with thousands of names.
+
+    Args:
+        long: those of the heads that a letter may be missing from.
+    """
+
+    whole: frozenset[str]
+    heads: tuple[str, ...]
+    sounds: frozenset[str]
+    long: tuple[str, ...]
+
+
+@lru_cache(maxsize=10_000)
+def _sought(text: str) -> _Sought:
+    begun = heads(text)
+    return _Sought(
+        frozenset(whole_forms(text)),
+        begun,
+        frozenset(fonem(head) for head in begun if len(head) >= _MIN_SOUND) - {""},
+        tuple(head for head in begun if len(head) >= _MIN_TYPO),
+    )
 
 
 def likeness(why: Why, *, other: bool = False) -> float:

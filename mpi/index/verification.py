@@ -46,6 +46,8 @@ from mpi.index.review import (
     priority,
     still_answered,
 )
+from mpi.index.sketches import is_findable, sketches_of
+from mpi.index.sketches import keys_of as search_keys_of
 from mpi.matching.online import ScoredPair
 
 RECORDS_PER_SNAPSHOT = 200
@@ -78,6 +80,8 @@ class Check(StrEnum):
     FOLD = "fold"
     """A record is what its statements and the decisions about them make of it."""
     BLOCKING_KEY = "blocking_key"
+    SEARCH = "search"
+    """A record is found by its names, birth date, phones, mail addresses and postal code, and by nothing else."""
     EDGE = "edge"
     """Stored pairs are scored as the active model scores them; none worth keeping is absent."""
     OTHER_MODEL = "other_model"
@@ -485,6 +489,7 @@ class _Verifier:
                 *self._identifiers(uow, records),
                 *self._folds(uow, records),
                 *self._blocking_keys(uow, records),
+                *self._found_by(uow, records),
                 *self._edge_ends(uow, records),
                 *self._memberships(uow, records),
             ]
@@ -564,6 +569,25 @@ class _Verifier:
             if stored != wanted:
                 problem = f"{len(wanted - stored)} blocking keys are missing, {len(stored - wanted)} too many"
                 yield Difference(Check.BLOCKING_KEY, f"record/{record.id}", problem)
+
+    @staticmethod
+    def _found_by(uow: UnitOfWork, records: Mapping[int, StoredRecord]) -> Iterator[Difference]:
+        """What records are found by; nothing of the past either, of those that may not be found."""
+        of_kind: dict[tuple[str, bool], list[StoredRecord]] = defaultdict(list)
+        for record in records.values():
+            of_kind[record.key.domain, is_findable(record)].append(record)
+        for (domain, findable), some in of_kind.items():
+            which: Mapping[str, Any] = {"domains": [domain], "past": not findable}
+            held: dict[int, set[object]] = defaultdict(set)
+            ids = [record.id for record in some]
+            for record_id, item in (*uow.searches.sketches(ids, **which), *uow.searches.keys(ids, **which)):
+                held[record_id].add(item)
+            for record in some:
+                stored, wanted = held[record.id], sketches_of(record) | search_keys_of(record)
+                if stored != wanted:
+                    missing, many = len(wanted - stored), len(stored - wanted)
+                    problem = f"{missing} of what it is found by are missing, {many} too many"
+                    yield Difference(Check.SEARCH, f"record/{record.id}", problem)
 
     # ------------------------------------------------------------------------------- edges
 

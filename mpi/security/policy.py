@@ -5,7 +5,7 @@ A domain a caller may not see does not exist for it: it is answered as an unknow
 records are absent, not masked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 
 from mpi.errors import NotPermitted
@@ -155,6 +155,20 @@ def visible_sources(caller: Caller, directory: Directory) -> frozenset[str] | No
     if not caller.domains:
         return None
     return frozenset(s.name for s in directory.sources if set(s.feeds) <= caller.domains)
+
+
+def may_know_what_is_told(caller: Caller, directory: Directory, domains: Collection[str]) -> bool:
+    """
+    Whether the caller may know that somebody who sees some domains was told something, and of whom.
+
+    When somebody is told, and of which persons, follows from all the domains that they see.
+    """
+    return sees_every_queue(caller, directory) or set(domains) <= caller.domains
+
+
+def sees_every_queue(caller: Caller, directory: Directory) -> bool:
+    """Whether the caller may know of everybody's notifications: operators too, who are shown no patient in them."""
+    return not caller.domains or _all_domains(directory) <= caller.domains
 
 
 def _all_domains(directory: Directory) -> frozenset[str]:

@@ -182,6 +182,31 @@ def _among_on_postgresql(element: Among, compiler: SQLCompiler, **options: Any) 
     return f"{column} = ANY ({numbers})"
 
 
+class Aside(FunctionElement[Any]):
+    """
+    A column by which SQLite is not to go: with no statistics it would take any index for as good as another.
+
+    PostgreSQL looks at every column of the index it goes by before it fetches the row.
+    """
+
+    name = "aside"
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any]) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+@compiles(Aside, "sqlite")
+def _aside_on_sqlite(element: Aside, compiler: SQLCompiler, **options: Any) -> str:
+    return f"+{compiler.process(element.clauses, **options)}"
+
+
+@compiles(Aside)
+def _aside_on_postgresql(element: Aside, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
 class BeginsWith(_Condition):
     """The column begins with the text of the parameter; of an index, as far as it is in the order of code points."""
 

@@ -62,6 +62,8 @@ _STANDING = union(
 _EVER = union(select(FACT).where(_LEFT_AMONG), select(FACT).where(_RIGHT_AMONG)).order_by(_F.id.name)
 _FACT_PAGE = select(FACT).where(_F.id > bindparam("after")).order_by(_F.id).limit(bindparam("limit"))
 
+_SETS_PER_STATEMENT = 500
+"""Asked for some thousands at once, PostgreSQL reads every membership there is."""
 _INSERT_MEMBERSHIP = insert(MEMBERSHIP)
 _CURRENT = (
     select(_M.record_id, _M.euid)
@@ -279,15 +281,17 @@ class SqlMemberships:
         return [row[0] for row in self._session.rows(_MEMBERS_THEN, {"euid": euid, "as_of": as_of})]
 
     def sets_of(self, record_ids: Collection[int], *, as_of: datetime | None = None) -> dict[str, list[int]]:
-        if not record_ids:
-            return {}
-        if as_of is None:
-            rows = self._session.rows(_TOGETHER_NOW, {"ids": record_ids})
-        else:
-            rows = self._session.rows(_TOGETHER_THEN, {"ids": record_ids, "as_of": as_of})
+        query, asked = _TOGETHER_NOW, dict[str, Any]()
+        if as_of is not None:
+            query, asked = _TOGETHER_THEN, {"as_of": as_of}
+        ids = list(record_ids)
         sets: dict[str, list[int]] = {}
-        for euid, record_id in rows:
-            sets.setdefault(euid, []).append(record_id)
+        for start in range(0, len(ids), _SETS_PER_STATEMENT):
+            some = ids[start : start + _SETS_PER_STATEMENT]
+            whole: dict[str, list[int]] = {}  # whichever of its records was asked for
+            for euid, record_id in self._session.rows(query, {**asked, "ids": some}):
+                whole.setdefault(euid, []).append(record_id)
+            sets |= whole
         return sets
 
     def ever_members(self, euid: str) -> list[int]:

@@ -1,6 +1,7 @@
 """What records are found by: sketches of their names and birth dates, and keys. Written with the records."""
 
-from collections.abc import Collection, Iterator, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -8,21 +9,24 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Select,
+    Text,
     and_,
     bindparam,
     delete,
     false,
     insert,
+    literal_column,
     or_,
     select,
+    type_coerce,
     union_all,
     update,
 )
 
 from mpi.identity.model import RecordKey
-from mpi.index.ports import Range, Sketch, StoredRecord
+from mpi.index.ports import Beside, Range, Sketch, StoredRecord
 from mpi.index.sketches import is_findable, keys_of, sketches_of
-from mpi.store.columns import Among, BeginsWith
+from mpi.store.columns import Among, Aside, BeginsWith
 from mpi.store.session import AnyRow, Session
 from mpi.store.tables import SEARCH_KEY, SEARCH_NAME, SOURCE_RECORD
 
@@ -48,6 +52,10 @@ _WITHIN = select(_R.id).where(_R.domain.in_(_DOMAINS)).limit(_ENOUGH)
 _SKETCHES = select(_N.record_id, _N.name, _N.birth, _N.given).where(
     Among(_N.record_id, "ids"), _N.domain.in_(_DOMAINS)
 )
+_KEYS = select(_K.record_id, _K.key).where(Among(_K.record_id, "ids"), _K.domain.in_(_DOMAINS))
+_STATED = select(_R.id, type_coerce(_R.demographics, Text)).where(Among(_R.id, "ids"))
+_NO_NAME: ColumnElement[str] = literal_column("''").label("name")
+_NO_GIVEN: ColumnElement[str] = literal_column("''").label("given")
 _NUMBERED = (
     select(_R.id).where(_R.domain == bindparam("domain"), BeginsWith(_R.value, "beginning")).limit(_ENOUGH)
 )
@@ -55,18 +63,23 @@ _Item = TypeVar("_Item")
 
 
 @lru_cache
-def _sketched(driving: int, others: int, *, by_birth: bool, past: bool) -> Select[Any]:
-    """The sketches in each of some ranges of the index that drives, and in any of some ranges of the other column."""
+def _sketched(
+    driving: int, others: int, *, by_birth: bool, past: bool, named: bool, given: bool
+) -> Select[Any]:
+    """
+    The sketches in each of some ranges of the index that drives, and in any of some ranges of the other column.
+
+    Args:
+        named, given: which texts are looked at; thousands that nobody looks at are not fetched.
+    """
     lead, follow = (_N.birth, _N.name) if by_birth else (_N.name, _N.birth)
-    # An expression is in no index: which one is used is decided here, not by statistics that may not be there.
-    aside = follow.concat("") if by_birth else follow + 0
     common: list[ColumnElement[bool]] = [_N.domain.in_(_DOMAINS)]
     if not past:
         common.append(_N.past.is_(false()))
     if others:
-        common.append(or_(*(_in_range(aside, "other", place) for place in range(others))))
+        common.append(or_(*(_in_range(Aside(follow), "other", place) for place in range(others))))
     parts = [
-        select(_N.record_id, _N.name, _N.birth, _N.given)
+        select(_N.record_id, _N.name if named else _NO_NAME, _N.given if given else _NO_GIVEN)
         .where(_in_range(lead, "lead", place), *common)
         .limit(_ENOUGH)
         .subquery()
@@ -80,10 +93,12 @@ def _in_range(column: ColumnElement[Any], name: str, place: int) -> ColumnElemen
 
 
 @lru_cache
-def _keyed(*, past: bool) -> Select[Any]:
+def _keyed(*, past: bool, among: bool) -> Select[Any]:
     query = (
         select(_K.record_id).distinct().where(Among(_K.key, "keys"), _K.domain.in_(_DOMAINS)).limit(_ENOUGH)
     )
+    if among:
+        query = query.where(Among(_K.record_id, "ids"))
     return query if past else query.where(_K.past.is_(false()))
 
 
@@ -102,22 +117,44 @@ class SqlSearches:
         domains: Collection[str],
         most: int,
         past: bool = False,
-    ) -> list[tuple[int, Sketch]] | None:
+        named: Callable[[str], bool] | None = None,
+        given: Callable[[str], bool] | None = None,
+    ) -> list[int] | None:
         leading, others = (births, names) if by_birth else (names, births)
-        found: dict[tuple[int, Sketch], None] = {}
-        for chunk in _chunks(list(leading), _RANGES_PER_STATEMENT):
-            query = _sketched(len(chunk), len(others), by_birth=by_birth, past=past)
+        found: set[int] = set()
+        looked_at = 0
+        for chunk in _chunks(_apart(leading), _RANGES_PER_STATEMENT):
+            query = _sketched(
+                len(chunk),
+                len(others),
+                by_birth=by_birth,
+                past=past,
+                named=named is not None,
+                given=given is not None,
+            )
             asked = {**_ends("lead", chunk), **_ends("other", others), "domains": list(domains)}
-            found.update(dict.fromkeys(self._sketches(query, {**asked, "enough": most + 1})))
-            if len(found) > most:
+            for record_id, name, called in self._session.each(query, {**asked, "enough": most + 1}):
+                looked_at += 1
+                if (named is None or named(name)) and (given is None or given(called)):
+                    found.add(record_id)
+            if looked_at > most:
                 return None
-        return list(found)
+        return sorted(found)
 
     def keyed(
-        self, keys: Collection[int], *, domains: Collection[str], most: int, past: bool = False
+        self,
+        keys: Collection[int],
+        *,
+        domains: Collection[str],
+        most: int,
+        past: bool = False,
+        among: Collection[int] | None = None,
     ) -> list[int] | None:
         asked = {"keys": keys, "domains": list(domains), "enough": most + 1}
-        return _unless_more(most, {row[0] for row in self._session.rows(_keyed(past=past), asked)})
+        if among is not None:
+            asked["ids"] = among
+        query = _keyed(past=past, among=among is not None)
+        return _unless_more(most, {row[0] for row in self._session.each(query, asked)})
 
     def numbered(self, prefixes: Collection[RecordKey], *, most: int) -> list[int] | None:
         found: set[int] = set()
@@ -135,6 +172,18 @@ class SqlSearches:
     ) -> list[tuple[int, Sketch]]:
         query = _SKETCHES if past else _SKETCHES.where(_N.past.is_(false()))
         return self._sketches(query, {"ids": record_ids, "domains": list(domains)})
+
+    def keys(
+        self, record_ids: Collection[int], *, domains: Collection[str], past: bool = False
+    ) -> list[tuple[int, int]]:
+        query = _KEYS if past else _KEYS.where(_K.past.is_(false()))
+        asked = {"ids": record_ids, "domains": list(domains)}
+        return [(row[0], row[1]) for row in self._session.rows(query, asked)]
+
+    def beside(self, record_ids: Collection[int]) -> Iterator[tuple[int, Beside]]:
+        for record_id, text in self._session.each(_STATED, {"ids": record_ids}):
+            stated = json.loads(text)
+            yield record_id, Beside._make(stated.get(field, "") for field in Beside._fields)
 
     def _sketches(self, query: Any, asked: dict[str, Any]) -> list[tuple[int, Sketch]]:
         return [(row[0], Sketch._make(row[1:])) for row in self._session.rows(query, asked)]
@@ -208,6 +257,17 @@ def _ends(name: str, ranges: Sequence[Range]) -> dict[str, Any]:
         for place, item in enumerate(ranges)
         for end in ("first", "last")
     }
+
+
+def _apart(ranges: Sequence[Range]) -> list[Range]:
+    """The same spans, none of which meets another: no row is in two."""
+    apart: list[Range] = []
+    for item in sorted(ranges, key=lambda one: one.first):
+        if apart and item.first <= apart[-1].last:
+            apart[-1] = Range(apart[-1].first, max(apart[-1].last, item.last))
+        elif item.first <= item.last:
+            apart.append(item)
+    return apart
 
 
 def _unless_more(most: int, found: set[int]) -> list[int] | None:

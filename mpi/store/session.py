@@ -5,7 +5,7 @@ A repository runs statements through `Session` and never sees the driver.
 """
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -13,6 +13,8 @@ from sqlalchemy import Connection, Executable, Insert, Row
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from mpi.errors import StoreError
+
+_ROWS_AT_A_TIME = 500
 
 _Result = TypeVar("_Result")
 Parameters = Mapping[str, Any]
@@ -89,6 +91,19 @@ class Session:
     def rows(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[AnyRow]:
         """Every row of a query."""
         return self._run(lambda: self._connection.execute(statement, parameters).all())
+
+    def each(self, statement: Executable, parameters: Parameters | None = None) -> Iterator[AnyRow]:
+        """
+        The rows of a query, one after another: where thousands are only looked at.
+
+        Held all at once, they would set off collections of everything in memory.
+        """
+        result = self._run(lambda: self._connection.execute(statement, parameters))
+        try:
+            while some := self._run(lambda: result.fetchmany(_ROWS_AT_A_TIME)):
+                yield from some
+        finally:
+            result.close()
 
     def first(self, statement: Executable, parameters: Parameters | None = None) -> AnyRow | None:
         """The first row of a query, if there is one."""

@@ -97,7 +97,7 @@ def fill(world):
     world.registry.erase(key("C", "30"), reviewer="anne", reason="asked")
     world.state("B", "51", person("LECOQ", "ANAIS", "1955-05-05"), minute=11)
     world.state("B", "51", person("LECOQ", "ANAIS", "1955-05-05"), minute=12)  # nothing new
-    header = person("FAURE", "ROSE", "1970-07-07")
+    header = person("FAURE", "ROSE", "1970-07-07", postal_code="87000")
     world.state("A", "40", header, minute=12, source="pacs-a", witness=Witness.HEADER)
     return world
 
@@ -184,8 +184,8 @@ def task_of(kind, state):
     return f"(SELECT min(id) FROM task WHERE (kind, state) = ('{kind}', '{state}'))"
 
 
-A10, B10, A13, C13, C14 = (
-    record(*name) for name in (("A", "10"), ("B", "10"), ("A", "13"), ("C", "13"), ("C", "14"))
+A10, A40, B10, A13, C13, C14 = (
+    record(*name) for name in (("A", "10"), ("A", "40"), ("B", "10"), ("A", "13"), ("C", "13"), ("C", "14"))
 )
 PAIR = ("A", "10"), ("B", "10")
 SPLIT = record("B", "1")  # it was with A 1, then told apart: a record with a history
@@ -195,6 +195,8 @@ HOMONYMS = "(SELECT id FROM fact WHERE kind = 'homonyms')"
 OF_ACT = "(SELECT min(id) FROM fact WHERE act_id IS NOT NULL)"
 WITHDRAWN = "(SELECT id FROM fact WHERE withdrawn_at IS NOT NULL)"
 SET_ASIDE = "(SELECT id FROM fact WHERE kind = 'set_aside')"
+DOMAIN_OF_B = f"(SELECT domain FROM source_record WHERE id = {B10})"
+HIDDEN = "(SELECT min(id) FROM source_record WHERE id NOT IN (SELECT record_id FROM search_name))"
 OPEN, DECIDED = task_of("potential_link", "open"), task_of("potential_link", "decided")
 DUPLICATE = "(SELECT min(id) FROM inbox WHERE state = 'duplicate')"
 REPLAY = "(SELECT id FROM inbox WHERE replay_of IS NOT NULL)"
@@ -239,6 +241,36 @@ CORRUPTIONS = {
     ),
     "a blocking key is too many": (
         f"INSERT INTO blocking_key VALUES (1, {A10})", Check.BLOCKING_KEY, named("record", A10),
+    ),
+    "a name to be found by is gone": (
+        f"DELETE FROM search_name WHERE record_id = {A10}", Check.SEARCH, named("record", A10),
+    ),
+    "a name to be found by is too many": (
+        f"INSERT INTO search_name (birth, name, record_id, domain, given, past) SELECT birth, 'ZZ', record_id, domain,"
+        f" given, past FROM search_name WHERE record_id = {A10} LIMIT 1",
+        Check.SEARCH, named("record", A10),
+    ),
+    "a record is found by other given names": (
+        f"UPDATE search_name SET given = 'ZZ' WHERE record_id = {A10}", Check.SEARCH, named("record", A10),
+    ),
+    "a record is no longer found by its name": (
+        f"UPDATE search_name SET past = 1 WHERE record_id = {A10}", Check.SEARCH, named("record", A10),
+    ),
+    "a record is found by who sees another domain": (
+        f"UPDATE search_name SET domain = {DOMAIN_OF_B} WHERE record_id = {A10}", Check.SEARCH, named("record", A10),
+    ),
+    "a key to be found by is gone": (
+        f"DELETE FROM search_key WHERE record_id = {A40}", Check.SEARCH, named("record", A40),
+    ),
+    "a key to be found by is too many": (
+        f"INSERT INTO search_key (key, record_id, domain, past) SELECT 1, id, domain, 0 FROM source_record"
+        f" WHERE id = {A10}",
+        Check.SEARCH, named("record", A10),
+    ),
+    "a hidden record was found by a name": (
+        f"INSERT INTO search_name (birth, name, record_id, domain, given, past) SELECT 0, 'ZZ', id, domain, '', 1"
+        f" FROM source_record WHERE id = {HIDDEN}",
+        Check.SEARCH, named("record", HIDDEN),
     ),
     # the statements
     "a statement is another": (

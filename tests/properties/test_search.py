@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from datetime import date
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mpi.identity.ins import NEVER_ANSWERED
+from mpi.index import finding
 from mpi.index.criteria import Sieve, days_of, judge
 from mpi.index.search import Period, Search, Spelling, Text
 from mpi.index.sketches import day_number, day_numbers, is_findable, sketches_of
@@ -32,6 +34,7 @@ searches = st.builds(
     sex=st.sampled_from(((), ("F",), ("M", "U"))),
     telecom=st.sampled_from(((), ("0612345678",), ("a@example.org",))),
     postal_code=st.sampled_from(((), (Text("35000"),), (Text("35"),))),
+    city=st.sampled_from(((), (Text("RENNES"),), (Text("Brest", Spelling.EXACT), Text("rennes cedex")))),
 )
 
 
@@ -115,6 +118,8 @@ def test_an_index_finds_whom_reading_everybody_finds(stated, wanted):
     expected = {one.person.id for one in everybody if judge(wanted, one.person.members) is not None}
 
     assert {one.person.id for one in find(world, wanted).found} == expected
+    with patch.object(finding, "_JUDGED_AT_A_TIME", 1):
+        assert {one.person.id for one in find(world, wanted).found} == expected
 
 
 @given(

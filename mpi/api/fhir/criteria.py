@@ -42,7 +42,8 @@ PARAMETERS: Final[Mapping[str, tuple[str, str]]] = {
     "given": ("string", "Any given name, whichever its rank."),
     "identifier": (
         "token",
-        "`system|value`, a value of any domain, or `system|` for the domains whose identifiers are wanted.",
+        "`system|value`, a value of any domain, an INS under its OID, or `system|` for the domains whose "
+        "identifiers are wanted.",
     ),
     "mothersMaidenName": ("string", "Birth name of the mother."),
     "telecom": ("token", "Telephone number or electronic address."),
@@ -102,7 +103,12 @@ class _Parts:
 
 
 def read_criteria(
-    pairs: Iterable[tuple[str, str]], *, systems: Mapping[str, str], own: str | None, strict: bool
+    pairs: Iterable[tuple[str, str]],
+    *,
+    systems: Mapping[str, str],
+    own: str | None,
+    ins: Mapping[str, str],
+    strict: bool,
 ) -> Criteria:
     """
     Read the parameters of a search, but for those about its result.
@@ -110,6 +116,7 @@ def read_criteria(
     Args:
         systems: identifier system -> key, of the domains the caller may see.
         own: system of enterprise identifiers, for a caller who may be told them.
+        ins: identifier system -> OID, of the national identities that people are looked for by.
         strict: refuse parameters that are not understood (`Prefer: handling=strict`).
 
     Raises:
@@ -131,7 +138,7 @@ def read_criteria(
         if len(values) > MAX_CHOICES:
             raise Refused(400, "too-costly", f"{code}: more than {MAX_CHOICES} values")
         if values:
-            _read(parts, code, values, exact=bool(colon), systems=systems, own=own)
+            _read(parts, code, values, exact=bool(colon), systems=systems, own=own, ins=ins)
     return _criteria(parts)
 
 
@@ -143,6 +150,7 @@ def _read(
     exact: bool,
     systems: Mapping[str, str],
     own: str | None,
+    ins: Mapping[str, str],
 ) -> None:
     if code in _TEXTS:
         spelling = Spelling.EXACT if exact else Spelling.PREFIX
@@ -160,7 +168,7 @@ def _read(
         case "telecom":
             parts.add("telecom", [unescaped(value.rpartition("|")[2]) for value in values])
         case _:
-            _read_identifiers(parts, values, systems=systems, own=own)
+            _read_identifiers(parts, values, systems=systems, own=own, ins=ins)
 
 
 def _code(value: str, codes: Mapping[str, Any], place: str) -> Any:
@@ -171,11 +179,17 @@ def _code(value: str, codes: Mapping[str, Any], place: str) -> Any:
 
 
 def _read_identifiers(
-    parts: _Parts, values: Sequence[str], *, systems: Mapping[str, str], own: str | None
+    parts: _Parts,
+    values: Sequence[str],
+    *,
+    systems: Mapping[str, str],
+    own: str | None,
+    ins: Mapping[str, str],
 ) -> None:
     """One repetition of `identifier`: domains alone say which identifiers are wanted, as QPD-8 does."""
     keys: list[RecordKey] = []
     persons: list[str] = []
+    matricules: list[tuple[str, str]] = []
     for value in values:
         system, bar, text = value.partition("|")
         text = unescaped(text if bar else system)
@@ -183,14 +197,20 @@ def _read_identifiers(
             keys += [RecordKey(domain, text) for domain in systems.values()]
         elif own is not None and system == own and text:
             persons.append(text)
+        elif system in ins and text:
+            matricules.append((ins[system], text.replace(" ", "").upper()))
         elif system in systems:
             keys.append(RecordKey(systems[system], text))
         else:
             raise Refused(404, "not-found", "targetSystem not found", severity="warning")
-    if keys and persons:
-        raise Refused(400, "not-supported", "identifier: of this index's own system or of sites, not both")
+    if bool(keys) + bool(persons) + bool(matricules) > 1:
+        raise Refused(
+            400, "not-supported", "identifier: of this index's own system, of sites or INS: one of them"
+        )
     if persons:
         parts.add("persons", persons)
+    elif matricules:
+        parts.add("ins", matricules)
     elif all(not key.value for key in keys):
         wanted = frozenset(key.domain for key in keys)
         parts.only = wanted if parts.only is None else parts.only & wanted

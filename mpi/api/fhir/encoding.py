@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mpi.api.fhir.formats import Format, is_form, sent, wanted
 from mpi.api.problems import FHIR_JSON, Place, answer_for, is_fhir, outcome, respond
+from mpi.api.receiving import read_already
 from mpi.errors import UnreadableMessage
 from mpi.feeds.fhir.codec import from_xml, to_xml
 
@@ -88,16 +89,7 @@ class Decoding:
         elif body:
             await outcome(415, [("not-supported", _UNSUPPORTED)])(scope, receive, send)
             return
-        given = False
-
-        async def replay() -> Message:
-            nonlocal given
-            if given:
-                return await receive()
-            given = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self._app(scope, replay, send)
+        await self._app(scope, read_already(body, receive), send)
 
 
 def _written(body: bytes) -> bytes:

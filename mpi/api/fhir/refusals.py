@@ -13,11 +13,15 @@ class Refused(Exception):
     Args:
         code: of the value set issue-type.
         text: never holds what the caller sent.
+        allow: of a 405, the methods that the address takes.
     """
 
-    def __init__(self, status: int, code: str, text: str, *, severity: str = "error") -> None:
+    def __init__(
+        self, status: int, code: str, text: str, *, severity: str = "error", allow: str = ""
+    ) -> None:
         super().__init__(text)
         self.status, self.code, self.text, self.severity = status, code, text, severity
+        self.headers = {"Allow": allow} if allow else {}
 
 
 def install(app: FastAPI) -> None:
@@ -27,4 +31,6 @@ def install(app: FastAPI) -> None:
 
 def _on_refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
-    return outcome(error.status, [(error.code, error.text)], severity=error.severity)
+    found = outcome(error.status, [(error.code, error.text)], severity=error.severity)
+    found.headers.update(error.headers)
+    return found

@@ -27,7 +27,7 @@ from mpi.api.fhir.formats import FORM, FhirResponse, described, is_form
 from mpi.api.fhir.pages import Kept, Pages
 from mpi.api.fhir.references import base_of
 from mpi.api.fhir.refusals import Refused
-from mpi.api.fhir.systems import own_system, visible_systems
+from mpi.api.fhir.systems import ins_systems, own_system, visible_systems
 from mpi.feeds.fhir.fr_core import patient_of
 from mpi.index.search import Found, Person, Search
 
@@ -130,7 +130,13 @@ def _answer(
     request: Request, session: Session, pairs: Sequence[tuple[str, str]], prefer: str | None
 ) -> FhirResponse:
     strict = "handling=strict" in (prefer or "").replace(" ", "").lower()
-    criteria = read_criteria(pairs, systems=visible_systems(session), own=own_system(session), strict=strict)
+    criteria = read_criteria(
+        pairs,
+        systems=visible_systems(session),
+        own=own_system(session),
+        ins=ins_systems(session),
+        strict=strict,
+    )
     given = dict(pairs)
     count = _count(given.get("_count"))
     encoding = encoding_of(given.get("fr-core"))

@@ -8,6 +8,7 @@ from mpi.api.dependencies import Session
 from mpi.api.fhir.refusals import Refused
 from mpi.errors import InvalidIdentity
 from mpi.feeds.fhir.patient import system_of
+from mpi.feeds.national import accepted_ins_oids
 from mpi.identity.tabular import text_of
 
 
@@ -23,6 +24,12 @@ def visible_systems(session: Session) -> dict[str, str]:
 def own_system(session: Session) -> str | None:
     """The system of enterprise identifiers, for callers who may be told them."""
     return system_of(session.directory.own) if session.sees_euids else None
+
+
+def ins_systems(session: Session) -> dict[str, str]:
+    """System -> OID, of the national identities that people are looked for by here."""
+    oids = accepted_ins_oids(accept_test_ins=session.directory.accept_test_ins)
+    return {f"urn:oid:{oid}": oid for oid in oids}
 
 
 def unescaped(text: str) -> str:

@@ -1,5 +1,6 @@
 """Notifications: what became of them, and what an operator does about it; whom they are about, for who may see."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -15,13 +16,15 @@ from mpi.api.rest.bodies import (
     ResentOut,
 )
 from mpi.errors import NotPermitted, UnknownIdentifier
-from mpi.index.notices import members_of
+from mpi.index.notices import PIX_UPDATE, SUBSCRIPTION_UPDATE, members_of, subscriber
 from mpi.index.ports import Delivery, OutboxRow
 from mpi.notify.desk import Desk
-from mpi.security.keys import Role
+from mpi.security.policy import sees_every_queue
 
 router = APIRouter(tags=["notifications"])
 
+_TOLD = frozenset({PIX_UPDATE, SUBSCRIPTION_UPDATE})
+"""What is told of persons; the other kinds ask a site something."""
 _PAGE = 200
 AddresseeName = Annotated[
     str,
@@ -47,14 +50,15 @@ def notifications(
     Notifications by ascending id, and how every queue does.
 
     `identifiers` are those the caller may see; an operator sees none. A caller limited to some domains
-    sees the notifications that name one of them, and no queues.
+    sees what those are told who see no other, and no queues.
     """
     desk = _desk(session)
+    is_seen = _seen_by(session)
     rows: list[OutboxRow] = []
     while len(rows) < limit:
         size = limit - len(rows) if _sees_all(session) else _PAGE
         page = desk.rows(after=after, limit=size, consumer=addressee, state=state)
-        rows += [row for row in page if _is_seen(session, row)]
+        rows += [row for row in page if is_seen(row)]
         if len(page) < size:
             break
         after = page[-1].id
@@ -86,7 +90,7 @@ def resend(session: MayManageNotifications, id: RowId) -> ResentOut:
     `waiting` are the notifications that wait now in its place.
     """
     desk = _desk(session)
-    if not _is_seen(session, desk.row(id)):
+    if not _seen_by(session)(desk.row(id)):
         raise UnknownIdentifier("notification", "no such notification")
     waiting = desk.resend(id, actor=session.caller.actor)
     return ResentOut(id=id, waiting=[row.id for row in waiting])
@@ -113,8 +117,7 @@ def _desk(session: Session) -> Desk:
 
 
 def _sees_all(session: Session) -> bool:
-    """Whether every notification may be listed: an operator, who sees no patient, is shown none in it."""
-    return session.sees_everything or session.caller.role is Role.OPERATOR
+    return sees_every_queue(session.caller, session.directory)
 
 
 def _check_sees_all(session: Session) -> None:
@@ -128,8 +131,15 @@ def _check_sees_all(session: Session) -> None:
         raise NotPermitted("a key limited to some domains may not pause or resume an addressee")
 
 
-def _is_seen(session: Session, row: OutboxRow) -> bool:
-    return _sees_all(session) or any(key.domain in session.visible for key in members_of(row.payload))
+def _seen_by(session: Session) -> Callable[[OutboxRow], bool]:
+    """Which notifications the caller may know of; what sites are asked is read as corrections by limited callers."""
+    if _sees_all(session):
+        return lambda row: True
+    with session.store.read() as uow:
+        subscribers = {subscriber(one): one.domains for one in uow.subscriptions.all()}
+    told = {one.name: one.domains for one in session.directory.consumers} | subscribers
+    seen = {name for name, domains in told.items() if session.may_know_what_is_told(domains)}
+    return lambda row: row.kind in _TOLD and row.consumer in seen
 
 
 def _out(session: Session, row: OutboxRow) -> NotificationRowOut:

@@ -202,8 +202,10 @@ def history(session: Session, found: EnterpriseRecord, as_of: datetime | None) -
 
 
 def told_of(session: Session, consumer: str, key: RecordKey, on: datetime, *, actor: str) -> ToldOut:
-    """What a consumer was told of an identifier, as far as the caller may see it."""
-    found = session.registry.told(consumer, key, on=on, actor=actor)
+    """What a consumer was told of an identifier; one who sees more than the caller does not exist for it."""
+    parties = session.directory.consumers
+    known = {one.name for one in parties if session.may_know_what_is_told(one.domains)}
+    found = session.registry.told(consumer if consumer in known else "", key, on=on, actor=actor)
     return ToldOut(
         consumer=consumer,
         asked=IdentifierOut(domain=session.namespace(key.domain), id=key.value),

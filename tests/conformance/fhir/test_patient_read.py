@@ -272,3 +272,5 @@ def test_what_is_not_done_is_refused_with_the_reason(served, method, path, statu
     issue = answer.json()["issue"][0]
     assert (answer.status_code, issue["code"]) == (status, "not-supported")
     assert "ITI-104" in issue["diagnostics"]
+    allowed = {PATIENT: "GET, PUT", f"{PATIENT}/X": "GET"}
+    assert answer.headers.get("allow") == (allowed[path.partition("?")[0]] if status == 405 else None)

@@ -12,6 +12,7 @@ from mpi.api.fhir.pages import LASTS_SECONDS, Pages
 from mpi.index.ports import Store
 from tests.conformance.fhir.federation import (
     INS_TEST_OID,
+    LOUISE_INS,
     OWN,
     PATIENT,
     A,
@@ -20,6 +21,7 @@ from tests.conformance.fhir.federation import (
     fed,
     found,
     ids,
+    louise,
     served_people,
 )
 from tests.federation import person
@@ -274,3 +276,56 @@ def test_an_operator_may_not_search_and_a_site_searches_its_own_domain(served):
         search(served, family="chant", gender="female", by=by) for by in ("site", "portal-a")
     )
     assert found(by_site.json()) == found(by_portal.json())
+
+
+# ---------------------------------------------------------------------------------------------- by INS
+
+REAL_NIR = "urn:oid:1.2.250.1.213.1.4.8"
+TEST_NIR = f"urn:oid:{INS_TEST_OID}"
+
+
+@pytest.mark.parametrize("written", [LOUISE_INS, "2 84 02 29 999 123 54"])
+@pytest.mark.parametrize("by", ["portal", "reviewer", "auditor"])
+def test_a_qualified_identity_is_found_by_its_ins(served, written, by):
+    """The INS under the OID of this platform (a test one), as `$match` takes it. Source: RNIV (searching)."""
+    answer = search(served, ("identifier", f"{TEST_NIR}|{written}"), by=by)
+
+    assert named(answer) == LOUISE
+    assert LOUISE_INS not in answer.json()["link"][0]["url"]
+
+
+def test_an_ins_is_looked_for_with_other_parts(served):
+    other_date = search(served, ("identifier", f"{TEST_NIR}|{LOUISE_INS}"), birthdate="1950-01-01")
+    narrowed = search(served, ("identifier", f"{TEST_NIR}|{LOUISE_INS}"), ("identifier", f"{B}|"))
+
+    assert named(other_date) == set()
+    assert named(narrowed) == {"B77"}
+
+
+@pytest.mark.parametrize("codes", [("PROV",), ("VALI", "DOUT"), ("VALI", "ANOM")])
+def test_the_ins_of_an_identity_that_is_not_qualified_finds_nobody(served, codes):
+    served.world.state("C", "C9", louise(ins="154122A999001", identity_codes=codes), minute=9)
+
+    assert named(search(served, ("identifier", f"{TEST_NIR}|154122A999001"))) == set()
+
+
+@pytest.mark.parametrize("asked", [f"{REAL_NIR}|{LOUISE_INS}", f"{TEST_NIR}|"])
+def test_a_real_ins_is_no_system_of_a_test_platform_and_the_ins_is_no_domain(served, asked):
+    answer = search(served, ("identifier", asked))
+
+    assert answer.status_code == 404
+    assert LOUISE_INS not in answer.text
+
+
+def test_who_may_not_see_the_record_that_bears_an_ins_finds_nobody_by_it(served):
+    served.world.state("C", "C9", louise(ins="154122A999001"), minute=9)
+    asked = ("identifier", f"{TEST_NIR}|154122A999001")
+
+    assert named(search(served, asked)) == {"C9"}
+    assert named(search(served, asked, by="portal-a")) == set()
+
+
+def test_an_ins_and_an_identifier_of_a_site_are_not_asked_as_one_choice(served):
+    answer = search(served, ("identifier", f"{TEST_NIR}|{LOUISE_INS},{A}|A1001"))
+
+    assert answer.status_code == 400

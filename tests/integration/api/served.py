@@ -8,10 +8,11 @@ from fastapi.testclient import TestClient
 
 from mpi.api.app import create_app
 from mpi.index.decisions import TwoPersonRule
+from mpi.index.parties import Directory
 from mpi.index.ports import Store
 from mpi.security.keys import Role, create_key
 from mpi.settings import Settings
-from tests.federation import World, authority
+from tests.federation import World, authority, directory
 
 LOUISE = {
     "birth_name": "CHANTEREAU",
@@ -29,13 +30,14 @@ class Served:
 
     store: Store
     rule: TwoPersonRule = field(default_factory=TwoPersonRule)
+    parties: Directory = field(default_factory=directory)
     world: World = field(init=False)
     app: FastAPI = field(init=False)
     client: TestClient = field(init=False)
     secrets: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.world = World(self.store, rule=self.rule)
+        self.world = World(self.store, self.parties, rule=self.rule)
         self.app = create_app(Settings(), store=self.store, registry=self.world.registry)
         self.client = TestClient(self.app)
         for role in Role:

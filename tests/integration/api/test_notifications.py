@@ -2,8 +2,12 @@
 
 from dataclasses import replace
 
-from mpi.index.ports import Delivery
-from tests.federation import person
+import pytest
+
+from mpi.index.parties import Consumer
+from mpi.index.ports import Delivery, Store
+from mpi.security.keys import Role
+from tests.federation import authority, directory, person
 from tests.integration.api.served import Served
 
 
@@ -53,18 +57,26 @@ def test_a_lead_and_an_auditor_see_what_is_told(served: Served) -> None:
         assert row["identifiers"] == [{"domain": "SITE-A", "id": "A1"}, {"domain": "SITE-B", "id": "B1"}]
 
 
-def test_who_is_limited_sees_its_own_part(served: Served) -> None:
+@pytest.mark.parametrize("who", ["lead-a", "operator-a"])
+def test_who_is_limited_knows_what_is_told_to_who_sees_no_more(memory_store: Store, who: str) -> None:
+    """The portal, who sees every domain, is told of A1 because B1 came: that is not for who sees A alone."""
+    own = frozenset({authority("A").universal_id})
+    viewer = Consumer("viewer-a", "VIEWER_A", "A", own, "127.0.0.1:1")
+    served = Served(memory_store, parties=directory(consumers=[*directory().consumers, viewer]))
+    served.add_key("operator-a", Role.OPERATOR, "A")
     linked(served)
-    for site in "BC":
-        served.world.state(site, "8", person("MARTIN", "HUGO", "1990-05-02", "M"))
 
-    body = served.get("/api/v1/notifications", by="lead-a").json()
+    assert served.get("/api/v1/notifications", by=who).json()["notifications"] == []
+    assert served.post("/api/v1/notifications/1/resend", by=who).status_code == 404
 
-    assert [row["identifiers"] for row in body["notifications"]] == [[{"domain": "SITE-A", "id": "A1"}]]
-    assert (body["queues"], body["paused"]) == ([], {})
-    assert "notifications_pending" not in served.get("/metrics", by="lead-a").text
-    assert served.post("/api/v1/notifications/2/resend", by="lead-a").status_code == 404
-    assert served.post("/api/v1/consumers/portal/pause", by="lead-a").status_code == 403
+    served.world.state("A", "A8", person("ZQXFAM"))
+
+    body = served.get("/api/v1/notifications", by=who).json()
+    (row,) = body["notifications"]
+    assert (row["addressee"], body["queues"], body["paused"]) == ("viewer-a", [], {})
+    assert [each["id"] for each in row["identifiers"]] == (["A1", "A8"] if who == "lead-a" else [])
+    assert "notifications_pending" not in served.get("/metrics", by=who).text
+    assert served.post("/api/v1/consumers/viewer-a/pause", by=who).status_code == 403
 
 
 def test_pages_follow_each_other(served: Served) -> None:

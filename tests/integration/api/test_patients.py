@@ -96,6 +96,16 @@ def test_an_instant_no_record_can_be_of_is_refused(served, path, instant):
     ]
 
 
+@pytest.mark.parametrize("number", ["0", "1700000000", "-5", "1e9"])
+def test_a_number_is_no_instant(served, number):
+    answer = served.get(f"/api/v1/reviews?as_of={number}", by="lead")
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [
+        {"place": "as_of", "problem": "an instant is ISO 8601 with its offset"}
+    ]
+
+
 @pytest.mark.parametrize(
     ("instant", "status"), [("1900-01-01T00:00:00Z", 404), ("2200-12-31T23:59:59Z", 200)]
 )

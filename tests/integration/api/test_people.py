@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.federation import START, person
+from mpi.index.parties import Consumer
+from tests.federation import START, authority, directory, person
+from tests.integration.api.served import Served
 
 OTHER = person("BERGER", "SOPHIE", "1955-06-03", birth_place_code="33063")
 
@@ -225,15 +227,25 @@ def test_what_a_consumer_was_told_is_what_it_would_have_been_answered(served):
     assert served.audited()[-1] == ("key:auditor", "audit.told")
 
 
-def test_told_shows_a_limited_auditor_its_own_domains(served):
+def test_told_shows_a_limited_auditor_its_own_domains_and_consumers_who_see_no_more(memory_store):
+    """What the portal, who sees every domain, is told of A1 follows from what other sites say of the person."""
+    own = frozenset({authority("A").universal_id})
+    viewer = Consumer("viewer-a", "VIEWER_A", "A", own, "127.0.0.1:1")
+    served = Served(memory_store, parties=directory(consumers=[*directory().consumers, viewer]))
     served.world.state("A", "A1", person())
+    served.world.state("A", "A2", person())
     served.world.state("B", "B7", person())
-    ask = {"consumer": "portal", "on": (START + timedelta(days=1)).isoformat()}
+    ask = {"consumer": "viewer-a", "on": (START + timedelta(days=1)).isoformat()}
 
-    own = served.get("/api/v1/told", by="auditor-a", params={**ask, **named("A", "A1")})
-    other = served.get("/api/v1/told", by="auditor-a", params={**ask, **named("B", "B7")})
-    nobody = served.get("/api/v1/told", by="auditor", params={**ask, **named("A", "A1"), "consumer": "x"})
+    def told(key, **more):
+        return served.get("/api/v1/told", by="auditor-a", params={**ask, **key, **more})
 
-    assert own.json()["identifiers"] == []
-    assert other.status_code == 400
+    seen = told(named("A", "A1"))
+    hidden = told(named("A", "A1"), consumer="portal")
+    nobody = told(named("A", "A1"), consumer="x")
+
+    assert seen.json()["identifiers"] == [named("A", "A2")]
+    assert len(seen.json()["notified"]) == 1
+    assert told(named("B", "B7")).status_code == 400
+    assert (hidden.status_code, hidden.content) == (nobody.status_code, nobody.content)
     assert nobody.status_code == 404

@@ -12,9 +12,11 @@ from collections import Counter
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 from hypothesis import strategies as st
+from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -78,7 +80,9 @@ def known(served):
         "statement_id": numbers,
         "report_id": numbers,
         "sourceIdentifier": st.sampled_from(["urn:oid:2.999.1.1|A1", "urn:oid:2.999.1.2|B7"]),
-        "identifier": st.sampled_from(["urn:oid:2.999.1.1|A1", "urn:oid:2.999.1.2|B7"]),
+        "identifier": st.sampled_from(
+            ["urn:oid:2.999.1.1|A1", "urn:oid:2.999.1.2|B7", "urn:oid:1.2.250.1.213.1.4.10|284022999912354"]
+        ),
         "consumer": st.just("portal"),
     }
 
@@ -135,6 +139,88 @@ def test_no_server_error_in_thousands_of_calls(federation, capsys):
 
     assert counted.total() >= CALLS // 2
     assert not [status for status in counted if status >= 500]
+
+
+def refuses_wrong_bodies(served, operation, role, examples):
+    """Send bodies that the description does not allow."""
+
+    @seed(1)
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        phases=[Phase.generate],
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
+    def send(case):
+        part = case.meta.components.get(ParameterLocation.BODY)
+        assume(part is not None and part.mode is GenerationMode.NEGATIVE)
+        headers = served.signed(role)
+        response = case.call(headers=headers)
+        assert 400 <= response.status_code < 500, (operation.label, response.status_code)
+
+    send()
+
+
+def test_a_body_that_is_not_described_is_refused(federation):
+    """`resolve` answers each identity in its position, `invalid` for one that cannot be read."""
+    bodied = [
+        one
+        for one in operations(federation)
+        if one.body and one.path.startswith("/api/") and one.path != "/api/v1/resolve"
+    ]
+
+    for operation in bodied:
+        refuses_wrong_bodies(federation, operation, "lead", EACH * 5)
+
+    assert len(bodied) >= 14
+
+
+# ------------------------------------------------------------------------------- which routes there are
+
+UNDESCRIBED = {
+    ("GET", "/openapi.json"),
+    ("GET", "/docs"),
+    ("POST", "/fhir/Patient/$merge"),
+    ("POST", "/fhir/Patient"),
+    ("PUT", "/fhir/Patient/{id}"),
+    ("DELETE", "/fhir/Patient"),
+    ("DELETE", "/fhir/Patient/{id}"),
+}
+"""The documentation, and what is always refused."""
+
+
+def test_every_route_there_is_is_described_but_those_named_here(federation):
+    described = {
+        (method.upper(), path)
+        for path, methods in federation.app.openapi()["paths"].items()
+        for method in methods
+    }
+    called = {(one.method.upper(), one.path) for one in operations(federation)}
+
+    assert set(routes(federation.app.routes)) == described | UNDESCRIBED
+    assert described - called == {("GET", "/healthz"), ("GET", "/readyz")}
+    assert {path.split("/")[1] for _, path in called} == {"api", "fhir", "metrics"}
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize(("method", "path"), sorted(UNDESCRIBED))
+def test_what_is_not_described_answers_without_a_server_error(federation, method, path, role):
+    answer = federation.client.request(method, path.replace("{id}", "X"), headers=federation.signed(role))
+
+    refused = {("POST", "/fhir/Patient/$merge"): 501, ("GET", "/docs"): 200, ("GET", "/openapi.json"): 200}
+    assert answer.status_code == refused.get((method, path), 405)
+
+
+def routes(found, before=""):
+    """Every method and path of an application, whatever it is made of."""
+    for route in found:
+        inside = getattr(route, "original_router", None)
+        if inside is not None:
+            yield from routes(inside.routes, route.include_context.prefix)
+        else:
+            yield from ((method, before + route.path_format) for method in route.methods - {"HEAD"})
 
 
 def test_every_operation_says_what_it_refuses_and_that_it_needs_a_key(federation):

@@ -24,6 +24,13 @@ def test_sets_are_read_at_once_now_and_as_they_were(store: Store) -> None:
         assert uow.memberships.sets_of([c, a], as_of=later(2)) == {"E1": sorted([a, b]), "E2": [c]}
         assert uow.memberships.sets_of([c], as_of=later(-2)) == {}
         assert uow.memberships.sets_of([]) == uow.memberships.sets_of([99]) == {}
+        many = [
+            a,
+            *range(10_000, 11_500),
+            b,
+            d,
+        ]  # asked in several statements, and of one person in two of them
+        assert uow.memberships.sets_of(many) == {"E1": sorted([a, b, c]), "E3": [d]}
 
 
 def test_the_holders_of_many_keys_are_read_at_once(store: Store) -> None:

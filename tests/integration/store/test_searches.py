@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, insert, make_ur
 
 from mpi.identity.model import Demographics, NameUse, PartialDate, PersonName, RecordKey
 from mpi.identity.traits import normalise
-from mpi.index.ports import Range, Sketch, Store
+from mpi.index.ports import Beside, Range, Sketch, Store
 from mpi.index.sketches import keys_of, postal_key, telecom_keys
 from mpi.store import open_store
 from mpi.store.schema import alembic_config, migrate
@@ -39,7 +39,17 @@ def born(year, month=3, day=5, *, family="LE GOFF", **more):
     return replace(ANNE, names=names, birth_date=PartialDate(year, month, day), **more)
 
 
-def sketched(uow, names=(), births=(), *, by_birth=False, domains=(HERE,), most=99, past=False):
+def sketched(
+    uow,
+    names=(),
+    births=(),
+    *,
+    by_birth=False,
+    domains=(HERE,),
+    most=99,
+    past=False,
+    **texts,
+):
     found = uow.searches.sketched(
         [Range(*one) for one in names],
         [Range(*one) for one in births],
@@ -47,7 +57,9 @@ def sketched(uow, names=(), births=(), *, by_birth=False, domains=(HERE,), most=
         domains=domains,
         most=most,
         past=past,
+        **texts,
     )
+    assert found is None or found == sorted(set(found))
     return None if found is None else set(found)
 
 
@@ -67,7 +79,7 @@ def test_a_record_is_found_by_the_forms_of_its_name_and_its_birth_date(store: St
             {"names": [("LEG", "LEG~")], "births": [(19790000, 19790399)], "by_birth": True},
             {"names": [("X", "X~"), ("LEG", "LEG~")], "births": [(1, 2), (19790305, 19790305)]},
         ):
-            assert ids(sketched(uow, **asked)) == {record_id}, asked
+            assert sketched(uow, **asked) == {record_id}, asked
         for asked in (
             {"names": [("LEH", "LEH~")]},
             {"births": [(19790306, 19790306)], "by_birth": True},
@@ -82,18 +94,33 @@ def test_names_are_in_the_order_of_their_letters(store: Store) -> None:
         for value, family in enumerate(("DA", "DAB", "DAZZZ", "DB", "D9", "C", "E")):
             state(uow, str(value), born(1979, family=family))
 
-        found = sketched(uow, names=[("DA", "DA~")])
+        names = []
+        sketched(uow, names=[("DA", "DA~")], named=names.append)
 
-        assert {sketch.name for _, sketch in found} == {"DA", "DAB", "DAZZZ"}
+        assert set(names) == {"DA", "DAB", "DAZZZ"}
 
 
 def test_a_record_met_twice_counts_once(store: Store) -> None:
     with store.write() as uow:
         record_id = state(uow, "A", born(1979, family="GOFF"))
 
-        found = sketched(uow, names=[("G", "G~"), ("GO", "GO~"), ("GOFF", "GOFF")], most=1)
+        found = sketched(uow, names=[("GO", "GO~"), ("GOFF", "GOFF"), ("G", "G~")], most=1)
 
-        assert ids(found) == {record_id}
+        assert found == {record_id}
+
+
+@pytest.mark.parametrize("by_birth", [True, False])
+def test_what_does_not_pass_is_not_found_and_counts(store: Store, by_birth: bool) -> None:
+    with store.write() as uow:
+        anne, lena = state(uow, "A"), state(uow, "B", replace(ANNE, names=(PersonName("LE GOFF", "LENA"),)))
+        asked = {"names": [("GOFF", "GOFF")], "births": [(19790305, 19790305)], "by_birth": by_birth}
+
+        assert sketched(uow, **asked) == {anne, lena}
+        assert sketched(uow, **asked, given="LENA".__eq__) == {lena}
+        assert sketched(uow, **asked, named="GOFF".__eq__) == {anne, lena}
+        assert sketched(uow, **asked, named="GOFF".__eq__, given="ANNE MARIE".__eq__) == {anne}
+        assert sketched(uow, **asked, named="LEGOFF".__eq__, most=2) == set()
+        assert sketched(uow, **asked, named="LEGOFF".__eq__, most=1) is None
 
 
 @pytest.mark.parametrize("by_birth", [True, False])
@@ -112,7 +139,7 @@ def test_many_ranges_are_asked_at_once(store: Store) -> None:
         wanted = {state(uow, str(year), born(year)) for year in range(1900, 2020)}
         births = [(year * 10_000 + 305, year * 10_000 + 305) for year in range(1900, 2020)]
 
-        assert ids(sketched(uow, births=births, by_birth=True, most=500)) == wanted
+        assert sketched(uow, births=births, by_birth=True, most=500) == wanted
         assert sketched(uow, births=births, by_birth=True, most=200) is None
 
 
@@ -122,7 +149,7 @@ def test_only_the_domains_that_are_asked_for_count(store: Store) -> None:
         there = [state(uow, str(value), domain=ELSEWHERE) for value in range(4)]
         phone = telecom_keys(uow.records.get(here).traits)
 
-        assert ids(sketched(uow, births=[(19790305, 19790305)], by_birth=True, most=2)) == {here}
+        assert sketched(uow, births=[(19790305, 19790305)], by_birth=True, most=2) == {here}
         assert uow.searches.keyed(phone, domains=[HERE], most=1) == [here]
         assert uow.searches.keyed(phone, domains=[HERE, ELSEWHERE], most=4) is None
         assert sorted(uow.searches.keyed(phone, domains=[ELSEWHERE], most=4)) == there
@@ -143,7 +170,45 @@ def test_a_record_is_found_by_its_phones_its_mails_and_its_postal_code(store: St
         for one in keys:
             assert uow.searches.keyed([one], domains=[HERE], most=9) == [record_id]
         assert uow.searches.keyed([*keys, 5], domains=[HERE], most=1) == [record_id]
+        assert uow.searches.keyed(keys, domains=[HERE], most=1, among=[9999, record_id]) == [record_id]
+        assert uow.searches.keyed(keys, domains=[HERE], most=1, among=[9999]) == []
+        assert uow.searches.keyed(keys, domains=[HERE], most=1, among=[]) == []
         assert uow.searches.keyed([postal_key("29201")], domains=[HERE], most=9) == []
+
+
+def test_the_keys_of_records_are_read(store: Store) -> None:
+    with store.write() as uow:
+        here, there = state(uow, "A"), state(uow, "A", domain=ELSEWHERE)
+        held = keys_of(uow.records.get(here))
+        save(uow, here, demographics=replace(ANNE, phones=()))
+        now = keys_of(uow.records.get(here))
+
+        def read(record_ids, **which):
+            return sorted(uow.searches.keys(record_ids, **{"domains": [HERE], **which}))
+
+        assert len(now) == 2
+        assert read([here, there]) == sorted((here, key) for key in now)
+        assert read([here, there], past=True) == sorted((here, key) for key in held)
+        assert {record_id for record_id, _ in read([here, there], domains=[ELSEWHERE])} == {there}
+        assert read([]) == read([here], domains=[]) == []
+
+
+def test_what_else_is_stated_of_records_is_read_without_the_rest(store: Store) -> None:
+    told = replace(
+        ANNE, address="3 rue de l'Église", city="Brest", country="FRA", mother_birth_name="\u0000RIOU"
+    )
+    with store.write() as uow:
+        known, little, erased = state(uow, "A", told), state(uow, "B"), state(uow, "C")
+        uow.records.erase(erased)
+
+        found = dict(uow.searches.beside([known, little, erased, 9999]))
+
+        assert found == {
+            known: Beside("3 rue de l'Église", "29200", "Brest", "FRA", "\u0000RIOU"),
+            little: Beside("", "29200", "", "", ""),
+            erased: Beside("", "", "", "", ""),
+        }
+        assert list(uow.searches.beside([])) == []
 
 
 def test_identifiers_that_begin_with_a_text(store: Store) -> None:
@@ -176,8 +241,8 @@ def test_what_a_record_was_found_by_is_remembered_as_past(store: Store) -> None:
         old, new = keys_of(replace(record, traits=normalise(ANNE))), keys_of(record)
 
         assert sketched(uow, names=before) == set()
-        assert ids(sketched(uow, names=before, past=True)) == {record_id}
-        assert ids(sketched(uow, names=after)) == ids(sketched(uow, names=after, past=True)) == {record_id}
+        assert sketched(uow, names=before, past=True) == {record_id}
+        assert sketched(uow, names=after) == sketched(uow, names=after, past=True) == {record_id}
         assert uow.searches.keyed(old - new, domains=[HERE], most=9) == []
         assert uow.searches.keyed(old - new, domains=[HERE], most=9, past=True) == [record_id]
         assert uow.searches.keyed(new - old, domains=[HERE], most=9) == [record_id]
@@ -192,7 +257,7 @@ def test_what_was_past_may_be_true_again(store: Store) -> None:
         save(uow, record_id, demographics=born(1979, family="RIOU", phones=()))
         save(uow, record_id, demographics=replace(ANNE, names=(PersonName("LE GOFF", "LENA"),)))
 
-        assert ids(sketched(uow, names=[("GOFF", "GOFF")])) == {record_id}
+        assert sketched(uow, names=[("GOFF", "GOFF")]) == {record_id}
         assert sketched(uow, names=[("RIOU", "RIOU")]) == set()
         assert {s.given for _, s in uow.searches.sketches([record_id], domains=[HERE])} == {"LENA"}
         [phone] = telecom_keys(normalise(Demographics(phones=ANNE.phones)))
@@ -211,7 +276,7 @@ def test_nothing_is_kept_of_who_is_protected(store: Store, code: str) -> None:
         assert uow.searches.keyed(keys, domains=[HERE], most=9, past=True) == []
 
         save(uow, hidden, demographics=ANNE)
-        assert ids(sketched(uow, names=[("GOFF", "GOFF")])) == {hidden}
+        assert sketched(uow, names=[("GOFF", "GOFF")]) == {hidden}
 
 
 def test_nothing_is_kept_of_who_is_erased(store: Store) -> None:
@@ -240,7 +305,7 @@ def test_what_is_rolled_back_is_not_found(store: Store) -> None:
         save(uow, record_id, demographics=born(1979, family="RIOU", phones=()))
         state(uow, "B")
     with store.read() as uow:
-        assert ids(sketched(uow, births=[(19790305, 19790305)], by_birth=True, past=True)) == {record_id}
+        assert sketched(uow, births=[(19790305, 19790305)], by_birth=True, past=True) == {record_id}
         assert {s for _, s in uow.searches.sketches([record_id], domains=[HERE], past=True)} == LE_GOFF
         assert uow.searches.keyed([postal_key("29200")], domains=[HERE], most=9) == [record_id]
 

@@ -410,6 +410,84 @@ class TestPerson:
         assert found(world, identifiers=(key("A", "1"),)) == found(world, persons=(euid,)) == []
 
 
+CALLED = {"family": "CHANTEREAU", "spelling": Spelling.PREFIX}
+
+
+class TestManyToJudge:
+    """Where a name leaves more records than are judged at once, those that live elsewhere are not judged."""
+
+    @pytest.fixture(autouse=True)
+    def few_at_a_time(self, monkeypatch):
+        monkeypatch.setattr(finding, "_JUDGED_AT_A_TIME", 1)
+
+    @pytest.fixture
+    def crowd(self, world):
+        """Nine of one name in Brest, and one who lives in Limoges by what another site says, under another name."""
+        for value, family in enumerate(("CHANTEREAU", "MARTIN")):
+            for number in range(9):
+                who = person(
+                    family, f"ANNE{'ABCDEFGHI'[number] * 5}", f"19{number}{value}-01-02", birth_place_code=""
+                )
+                world.state(
+                    "A", f"{family}-{number}", replace(who, city="BREST", postal_code="29200", country="FRA")
+                )
+        moved = person("RIOU", "ANNE", "1984-02-29", city="Limoges Cedex", postal_code="87000", country="FRA")
+        world.state("A", "1", person(birth_place_code=""))
+        world.state("B", "2", replace(moved, address="3 rue Haute", mother_birth_name="LE BRAS"))
+        world.registry.relate("same", key("A", "1"), key("B", "2"), reviewer="anne")
+        return world
+
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            {"city": (Text("LIMOGES"),)},
+            {"city": (Text("LIMOGE"), Text("NANTES"))},
+            {"postal_code": (Text("87000"),)},
+            {"postal_code": (Text("87"),), "country": (Text("FRA"),)},
+            {"address": (Text("RUE HAUTE"),)},
+            {"address": (Text("87000"),)},
+            {"mother_birth_name": (Text("LEBRAS"),), "city": (Text("LIMOGES"),)},
+        ],
+    )
+    def test_what_another_record_of_the_person_says_is_looked_at(self, crowd, parts):
+        assert found(crowd, **CALLED, **parts) == [{"1", "2"}]
+
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            {"city": (Text("LYON"),)},
+            {"city": (Text("LIMOGES"),), "country": (Text("BEL"),)},
+            {"state": (Text("LIMOUSIN"),)},
+        ],
+    )
+    def test_who_lives_elsewhere_is_not_found(self, crowd, parts):
+        assert found(crowd, **CALLED, **parts) == []
+
+    def test_who_lives_elsewhere_is_not_judged(self, crowd, monkeypatch):
+        judged = []
+        monkeypatch.setattr(
+            finding, "judge", lambda wanted, members: judged.append({m.record.key.value for m in members})
+        )
+        found(crowd, **CALLED, city=(Text("LIMOGES"),), country=(Text("FRA"),))
+
+        assert judged == [{"1", "2"}]
+
+    @pytest.mark.parametrize("given", ["LOUISE", "LUISE", "LOUIZE"])
+    def test_a_misspelt_given_name_is_found_among_many(self, crowd, given):
+        assert found(crowd, birth=(BORN,), given=given) == [{"1", "2"}]
+
+    def test_so_many_in_one_place_are_too_broad(self, crowd):
+        assert len(found(crowd, **CALLED, city=(Text("BREST"),))) == 9
+        assert ask(crowd, **CALLED, city=(Text("BREST"),), most=8).too_broad
+
+    def test_where_they_lived_is_judged_as_of_then(self, crowd):
+        then = crowd.clock()
+        crowd.state("B", "2", person("RIOU", "ANNE", "1984-02-29", city="LYON"), minute=9)
+
+        assert found(crowd, **CALLED, city=(Text("LIMOGES"),)) == []
+        assert found(crowd, **CALLED, city=(Text("LIMOGES"),), as_of=then) == [{"1", "2"}]
+
+
 class TestTooBroad:
     def test_more_than_may_be_answered_is_nobody(self, world):
         for value in range(4):
