@@ -24,7 +24,7 @@ from mpi import logs
 from mpi.feeds.mllp import MllpClient
 from mpi.identity.tabular import traits_to_mapping
 from mpi.security.keys import Role, create_key
-from mpi.service import in_background
+from mpi.service import in_background, settle_memory
 from mpi.settings import Settings
 from mpi.wiring import now
 from tests.benchmarks.filled_store import AUTHORITIES, authority_of
@@ -53,6 +53,7 @@ def test_load_on_postgresql(filled_on_postgresql):
 def measure(kind, url):
     logs.configure("ERROR")
     with in_background(_settings(url)) as service:
+        settle_memory()  # as `mpi serve` does
         secret = create_key(service.store, name=f"portal-{kind}", role=Role.PORTAL, domains=[], clock=now)
         http = f"http://127.0.0.1:{service.http_port}"
         with service.store.read() as uow:

@@ -19,6 +19,7 @@ from mpi.identity.model import RecordKey
 from mpi.index.registry import Registry
 from mpi.index.search import Period, Search, Spelling, Text
 from mpi.matching import MatchModel
+from mpi.service import settle_memory
 from mpi.store import open_store
 from tests.benchmarks import filled_store
 from tests.benchmarks.conftest import RECORDS
@@ -102,6 +103,7 @@ def measure(url, name):
         chosen = random.Random(5)
         with store.read() as uow:
             people = uow.records.by_ids(chosen.sample(range(1, RECORDS + 1), min(RECORDS, 4 * TIMES)))
+        settle_memory()  # as `mpi serve` does
         figures = {}
         for kind, of in KINDS.items():
             asked = [search for one in people.values() if (search := of(one)) is not None]
