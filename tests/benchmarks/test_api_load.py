@@ -33,6 +33,8 @@ from tests.benchmarks.history import record
 SECONDS = float(os.environ.get("MPI_BENCH_API_SECONDS", "20"))
 PROFILE = os.environ.get("MPI_BENCH_API_PROFILE") == "1"
 ASKED = 3_000
+FED = 5_000
+"""People of whom one measure of ADT messages may bring a record: others than the measures before it."""
 CLIENTS = (1, 8)
 RATES = {"sqlite": 150.0, "postgresql": 100.0}
 """ADT messages a second that each store must bear."""
@@ -58,24 +60,19 @@ def measure(kind, url):
         http = f"http://127.0.0.1:{service.http_port}"
         with service.store.read() as uow:
             held = len(uow.records.all_ids())
+        measures = [*((clients, None) for clients in CLIENTS), (CLIENTS[-1], RATES[kind])]
+        messages = _messages(service.store, kind, len(measures))
+        for (clients, rate), fed in zip(measures, messages, strict=True):
+            figures = _measure(service, "adt", service.mllp_port, secret, fed, clients, rate)
+            paced = {"offered_per_second": rate} if rate else {}
+            about = {"store": kind, "records": held, "what": "adt", "clients": clients, **paced}
+            record("api_load", {**about, **figures})
         for what, questions in _questions(service.store).items():
-            address = service.mllp_port if what in ("adt", "pix") else http
+            address = service.mllp_port if what == "pix" else http
             for clients in CLIENTS:
-                run = f"{kind[0]}{clients}"  # what was fed to one store is not sent to its copy again
-                asked = [(text % (run, run)).encode() for text in questions] if what == "adt" else questions
-                figures = _measure(service, what, address, secret, asked, clients)
-                record(
-                    "api_load",
-                    {"store": kind, "records": held, "what": what, "clients": clients, **figures},
-                )
-            if what == "adt":
-                run = f"{kind[0]}paced"
-                asked = [(text % (run, run)).encode() for text in questions]
-                figures = _measure(service, what, address, secret, asked, clients, rate=RATES[kind])
-                record(
-                    "api_load",
-                    {"store": kind, "records": held, "what": "adt, paced", "clients": clients, **figures},
-                )
+                figures = _measure(service, what, address, secret, questions, clients)
+                about = {"store": kind, "records": held, "what": what, "clients": clients}
+                record("api_load", {**about, **figures})
 
 
 def _settings(url):
@@ -98,6 +95,18 @@ def _settings(url):
     )
 
 
+def _messages(store, kind, measures):
+    """For each measure, A28 of people whom it alone brings: a store and its copy are not sent the same either."""
+    with store.read() as uow:
+        ids = uow.records.all_ids()
+        random.Random(f"adt {kind}").shuffle(ids)
+        size = min(FED, len(ids) // measures)
+        people = list(uow.records.by_ids(ids[: measures * size]).values())
+    rows = [traits_to_mapping(one.demographics) for one in people]
+    messages = [_a28(row, f"{kind[0]}{number}", number) for number, row in enumerate(rows)]
+    return [messages[start : start + size] for start in range(0, len(messages), size)]
+
+
 def _questions(store):
     """By kind, what clients send: bytes over MLLP, or (method, path, options) over HTTP."""
     draw = random.Random(5)
@@ -108,7 +117,6 @@ def _questions(store):
     resolved = [rows[start : start + BULK] for start in range(0, len(rows), BULK)]
     oid = "urn:oid:"
     return {
-        "adt": [_a28(row, number) for number, row in enumerate(rows * 10)],
         "pix": [_q23(one.key) for one in known],
         "ihe_pix": [
             ("GET", "/fhir/Patient/$ihe-pix", {"params": {"sourceIdentifier": f"{oid}{k.domain}|{k.value}"}})
@@ -128,14 +136,16 @@ def _questions(store):
     }
 
 
-def _a28(row, number):
-    """A new record, at a site, of a person who is known already. What is left open is the number of the run."""
-    site, oid = list(AUTHORITIES.items())[number % len(AUTHORITIES)]
+def _a28(row, number, place):
+    """A new record, at a site, of a person who is known already."""
+    site, oid = list(AUTHORITIES.items())[place % len(AUTHORITIES)]
     name = f"{row.get('birth_name', '')}^{row.get('given_names', '').split(' ')[0]}^^^^^L"
     born = str(row.get("birth_date", "")).replace("-", "")
-    head = f"MSH|^~\\&|RIS|{site}|MPI|FED|20260302102000||ADT^A28^ADT_A05|N{number}-%s|P|2.5|||||FRA|UNICODE UTF-8"
-    pid = f"PID|||N{number}-%s^^^{site}&{oid.universal_id}&ISO^PI||{name}||{born}|{row.get('sex', '')}"
-    return f"{head}\rEVN||20260302102000\r{pid}\rPV1||N\r"
+    head = (
+        f"MSH|^~\\&|RIS|{site}|MPI|FED|20260302102000||ADT^A28^ADT_A05|N{number}|P|2.5|||||FRA|UNICODE UTF-8"
+    )
+    pid = f"PID|||N{number}^^^{site}&{oid.universal_id}&ISO^PI||{name}||{born}|{row.get('sex', '')}"
+    return f"{head}\rEVN||20260302102000\r{pid}\rPV1||N\r".encode()
 
 
 def _q23(key):
