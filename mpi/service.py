@@ -37,7 +37,7 @@ from mpi.wiring import now, open_registry
 _ARCHIVE_TIMEOUT_SECONDS = 30.0
 
 _GC_THRESHOLDS = (10_000, 10, 100)
-"""What is made here is rarely garbage that needs a collector: the oldest is looked through a hundred times less often."""
+"""Little of what is made here is garbage that needs a collector: the oldest is looked through far less often."""
 _log = logging.getLogger(__name__)
 
 

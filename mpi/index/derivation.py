@@ -5,7 +5,7 @@ Only the connected component that a change touches is derived again; the result 
 deriving everything from nothing would give.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -132,6 +132,7 @@ class Derivation:
         cause: str,
         compared: Mapping[int, bool] | None = None,
         loaded: Mapping[int, StoredRecord] | None = None,
+        edges_of: Mapping[int, Sequence[Edge]] | None = None,
     ) -> Effect:
         """
         Derive again the sets and the tasks of the component the seeds touch, and store what changed.
@@ -140,8 +141,9 @@ class Derivation:
             cause: what makes it necessary, by this index's own names: `message/9`, `fact/3`.
             compared: records just compared with their candidates, and whether that left some out.
             loaded: records already read in this unit of work, as they stand.
+            edges_of: every edge of some records, written in this unit of work.
         """
-        view = self.component(uow, seeds, loaded=loaded)
+        view = self.component(uow, seeds, loaded=loaded, edges_of=edges_of)
         if not view.inside:
             return NO_EFFECT
         before = uow.memberships.current(view.records.keys())
@@ -183,7 +185,7 @@ class Derivation:
             euid_of: the enterprise record of each record outside the component.
         """
         nodes = view.nodes
-        contradicts = self._contradicts(view.records)
+        contradicts = self._contradicts(view)
         derived = graph.partition(
             [nodes[record_id] for record_id in sorted(view.inside)],
             view.edges,
@@ -202,7 +204,12 @@ class Derivation:
         )
 
     def component(
-        self, uow: UnitOfWork, seeds: Iterable[int], *, loaded: Mapping[int, StoredRecord] | None = None
+        self,
+        uow: UnitOfWork,
+        seeds: Iterable[int],
+        *,
+        loaded: Mapping[int, StoredRecord] | None = None,
+        edges_of: Mapping[int, Sequence[Edge]] | None = None,
     ) -> Component:
         """
         The records reachable from the seeds by links and positive assertions, and what borders them.
@@ -213,44 +220,73 @@ class Derivation:
         inside: set[int] = set()
         edges: dict[tuple[int, int], Edge] = {}
         facts: dict[int, Fact] = {}
+        standing: dict[int, Fact] = {}
+        asked: set[RecordKey] = set()
         records: dict[int, StoredRecord] = {}
-        loaded = loaded or {}
+        loaded, edges_of = loaded or {}, edges_of or {}
+
+        def touching(record_ids: set[int]) -> Iterator[Edge]:
+            for record_id in record_ids & edges_of.keys():
+                yield from edges_of[record_id]
+            if others := record_ids - edges_of.keys():
+                yield from uow.edges.touching(others)
 
         def load(record_ids: set[int]) -> None:
             records.update({i: loaded[i] for i in record_ids & loaded.keys()})
             records.update(uow.records.by_ids(record_ids - records.keys()))
 
+        def ask(record_ids: Iterable[int]) -> None:
+            new = {records[i].key for i in record_ids} - asked
+            asked.update(new)
+            standing.update((fact.id, fact) for fact in uow.facts.standing(new))
+
         frontier = set(seeds)
         while frontier:
-            load(frontier - records.keys())
             inside |= frontier
             reached: set[int] = set()
-            for edge in uow.edges.touching(frontier):
+            around = set(frontier)
+            for edge in touching(frontier):
                 edges[edge.left_id, edge.right_id] = edge
+                around |= {edge.left_id, edge.right_id}
                 if edge.score.decision is Decision.LINK:
                     reached |= {edge.left_id, edge.right_id}
+            load(around - records.keys())
+            ask(around)  # those that are reached, and those that are not, at once
+            here = {records[i].key for i in frontier}
             ends: set[RecordKey] = set()
-            for fact in uow.facts.standing([records[i].key for i in frontier]):
-                facts[fact.id] = fact
-                ends |= {fact.left, fact.right} if fact.is_positive else set()
+            for fact in standing.values():
+                if fact.left in here or fact.right in here:
+                    facts[fact.id] = fact
+                    ends |= {fact.left, fact.right} if fact.is_positive else set()
             known = {record.key for record in records.values()}
             found = uow.records.by_keys(ends - known)
             records.update({record.id: record for record in found.values()})
             reached |= {record.id for record in records.values() if record.key in ends}
             frontier = reached - inside
-        outside = {i for pair in edges for i in pair} - records.keys()
-        load(outside)
         far = {key for fact in facts.values() for key in (fact.left, fact.right)} - {
             r.key for r in records.values()
         }
         records.update({record.id: record for record in uow.records.by_keys(far).values()})
-        around = [record.key for record in records.values() if record.id not in inside]
-        facts.update((f.id, f) for f in uow.facts.standing(around) if f.kind in OF_ONE_RECORD)
+        ask(records)
+        outside = {record.key for record in records.values() if record.id not in inside}
+        of_one = (fact for fact in standing.values() if fact.kind in OF_ONE_RECORD)
+        facts.update((fact.id, fact) for fact in of_one if not outside.isdisjoint((fact.left, fact.right)))
         return Component(inside, records, tuple(edges.values()), tuple(facts.values()))
 
-    def _contradicts(self, records: Mapping[int, StoredRecord]) -> Callable[[int, int], bool]:
+    def _contradicts(self, view: Component) -> Callable[[int, int], bool]:
+        """Whether two records speak against each other; most pairs that are asked about were just scored."""
+        version, records = self._model.version, view.records
+        known = {
+            (edge.left_id, edge.right_id): edge.score.contradicts
+            for edge in view.edges
+            if edge.model_version == version
+        }
+
         def ask(left: int, right: int) -> bool:
-            return score(self._model, records[left].traits, records[right].traits).contradicts
+            pair = min(left, right), max(left, right)
+            if pair not in known:
+                known[pair] = score(self._model, records[left].traits, records[right].traits).contradicts
+            return known[pair]
 
         return ask
 

@@ -93,14 +93,15 @@ class Intake:
         for former in stated.formerly:
             seeds |= self._reconcile(uow, former, stated.records[0], message_id=message_id, at=at)
         # What one statement loaded, a later one of the same message may have changed since.
-        loaded = folds[0].loaded if len(folds) == 1 else {}
+        only = folds[0] if len(folds) == 1 else None
         effect = self._derivation.recompute(
             uow,
             seeds,
             at=at,
             cause=f"message/{message_id}",
             compared={record_id: some for fold in folds for record_id, some in fold.compared.items()},
-            loaded=loaded,
+            loaded=only.loaded if only else {},
+            edges_of=only.edges_of if only else {},
         )
         studies.keep(uow, stated.studies, formerly=stated.formerly, message_id=message_id)
         return replace(effect, records=tuple(fold.record_id for fold in folds))
@@ -112,14 +113,18 @@ class Intake:
         statement = _not_from_the_future(statement, at)
         key = statement.key
         known = uow.records.epochs(key.domain, key.value)
-        first_id = known[0].id if known else uow.records.add(key, native_euid(self._euid_secret, key))
-        statement_id = uow.records.add_statement(first_id, statement, message_id=message_id, recorded_at=at)
+        first = known[0] if known else self._new(uow, key)
+        statement_id = uow.records.add_statement(first.id, statement, message_id=message_id, recorded_at=at)
         never_stated = len(known) <= 1 and not any(record.first_event_time for record in known)
         if never_stated and not (known and uow.facts.standing((key,))):  # nothing to compare it with
-            only = StoredStatement(statement_id, first_id, statement, message_id, at)
-            record = known[0] if known else uow.records.get(first_id)
-            return self._fold_epoch(uow, record, Epoch(0, [only]))
+            only = StoredStatement(statement_id, first.id, statement, message_id, at)
+            return self._fold_epoch(uow, first, Epoch(0, [only]))
         return self.refold(uow, key)
+
+    def _new(self, uow: UnitOfWork, key: RecordKey) -> StoredRecord:
+        """A record of which nothing is stated yet."""
+        native = native_euid(self._euid_secret, key)
+        return StoredRecord(uow.records.add(key, native), key, native, None, Demographics(), Traits())
 
     def _reconcile(
         self, uow: UnitOfWork, former: RecordKey, stated: SourceRecord, *, message_id: int, at: datetime
@@ -161,8 +166,7 @@ class Intake:
         for number in sorted(epochs.keys() | known.keys()):
             record = known.get(number)
             if record is None:
-                new = RecordKey(key.domain, key.value, number)
-                record = uow.records.get(uow.records.add(new, native_euid(self._euid_secret, new)))
+                record = self._new(uow, RecordKey(key.domain, key.value, number))
             one = self._fold_epoch(uow, record, epochs.get(number, Epoch(number)))
             folded = one if folded is None else folded.followed_by(one)
         assert folded is not None
@@ -194,10 +198,11 @@ class Intake:
             for end in (edge.left_id, edge.right_id)
         }
         found = uow.records.candidates(keys, excluding=record.id, block_cap=BLOCK_CAP)
-        uow.edges.replace(record.id, self.edges_to(record, found.records))
+        edges = self.edges_to(record, found.records)
+        uow.edges.replace(record.id, edges)
         loaded = {record.id: record, **{other.id: other for other in found.records}}
         compared = {record.id: found.oversized_blocks > 0}
-        return Folded(record.id, frozenset(before | {record.id}), loaded, compared)
+        return Folded(record.id, frozenset(before | {record.id}), loaded, compared, {record.id: edges})
 
     def edges_to(self, record: StoredRecord, others: Sequence[StoredRecord]) -> list[Edge]:
         """The scored pairs of a record worth keeping."""
@@ -250,7 +255,7 @@ class Intake:
             raise LinkConflict("a person withdrew this assertion; only a person may make it again")
         for key in (survivor, subsumed):
             if key not in records:
-                uow.records.add(key, native_euid(self._euid_secret, key))
+                self._new(uow, key)
         records = uow.records.by_keys((survivor, subsumed))
         if not retired:
             self._add(uow, kind, survivor, subsumed, merged, message_id=message_id, at=at)
@@ -467,12 +472,14 @@ class Folded:
         seeds: records whose sets may change.
         loaded: records read on the way, as they stand.
         compared: records compared with their candidates, and whether a block was too common to open.
+        edges_of: every edge of the records compared, as they stand.
     """
 
     record_id: int
     seeds: frozenset[int]
     loaded: Mapping[int, StoredRecord] = field(default_factory=dict)
     compared: Mapping[int, bool] = field(default_factory=dict)
+    edges_of: Mapping[int, Sequence[Edge]] = field(default_factory=dict)
 
     def followed_by(self, later: "Folded") -> "Folded":
         """This and the next epoch of the same identifier."""

@@ -189,7 +189,7 @@ MUTANTS = (
         "its edges stay",
         intake.Intake,
         "compare",
-        "uow.edges.replace(record.id, self.edges_to(record, found.records))",
+        "uow.edges.replace(record.id, edges)",
         "None",
     ),
     # ------------------------------------------------------------------ statements and epochs
