@@ -20,13 +20,27 @@ from mpi.feeds.dicom.header import OTHER_PATIENT_IDS_SEQUENCE, PATIENT_NAME, STU
 from mpi.feeds.dicom.listener import DicomListener, DicomListening
 from mpi.feeds.dicom.qido import QidoArchive
 from mpi.index.events import IdentityStated
-from tests.unit.feeds.dicom.files import FakeRegistry, build_directory, build_header, other_id, write_file
+from tests.unit.feeds.dicom.files import (
+    FakeRegistry,
+    build_directory,
+    build_header,
+    other_id,
+    path_of_dcmtk,
+    write_file,
+)
 
 pytestmark = pytest.mark.dicom_peer
 
 DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 PATIENCE_SECONDS = 30.0
 PEOPLE = ["NOËL^HÉLÈNE", "NOEL^HELENE", "LE GOFF^YANN", "CŒUR^ZOÉ", "ROUX^ANNE"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def only_dcmtk() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", path_of_dcmtk())
+        yield
 
 
 def installed(*names: str) -> None:

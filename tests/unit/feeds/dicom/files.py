@@ -1,5 +1,7 @@
 """What the DICOM tests share: a federation of two sites, and files written by pydicom."""
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,12 @@ SITE_B = AssigningAuthority("SITE-B", "2.999.1.2", "ISO")
 ORPHAN = AssigningAuthority("ORPHAN", "2.999.1.3", "ISO")
 PACS_A = PatientIdentitySource("pacs-a", ("2.999.1.1",), aet="PACS_A")
 PACS_B = PatientIdentitySource("pacs-b", ("2.999.1.2",), aet="PACS_B")
+
+
+def path_of_dcmtk() -> str:
+    """PATH without this environment's own programs: pynetdicom installs namesakes of dcmtk's."""
+    own = Path(sys.executable).parent
+    return os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if Path(part) != own)
 
 
 def build_directory(*, accept_test_ins: bool = True) -> Directory:
