@@ -363,7 +363,7 @@ def test_who_sees_one_site_is_shown_nothing_of_another_by_any_role(client):
 
     for role in (Role.REVIEWER, Role.LEAD, Role.AUDITOR, Role.OPERATOR, Role.PORTAL):
         domains = [authority("A").universal_id]
-        secret = create_key(world.store, name=role, role=role, domains=domains, clock=world.clock)
+        secret = create_key(world.store, name=f"{role}-of-a", role=role, domains=domains, clock=world.clock)
         for path in paths:
             answer = client.get(path, headers={"Authorization": f"Bearer {secret}"})
             assert not any(word in answer.text for word in hidden), (role, path)
