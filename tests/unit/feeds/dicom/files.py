@@ -1,7 +1,6 @@
 """What the DICOM tests share: a federation of two sites, and files written by pydicom."""
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,9 @@ PACS_B = PatientIdentitySource("pacs-b", ("2.999.1.2",), aet="PACS_B")
 
 
 def path_of_dcmtk() -> str:
-    """PATH without this environment's own programs: pynetdicom installs namesakes of dcmtk's."""
-    own = Path(sys.executable).parent
-    return os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if Path(part) != own)
+    """PATH without the programs of virtual environments: pynetdicom installs namesakes of dcmtk's."""
+    parts = os.environ["PATH"].split(os.pathsep)
+    return os.pathsep.join(part for part in parts if not (Path(part).parent / "pyvenv.cfg").exists())
 
 
 def build_directory(*, accept_test_ins: bool = True) -> Directory:
