@@ -61,7 +61,7 @@ def load(
 
     The same file again changes nothing, and a load that was stopped goes on. Fails when no row was taken.
     """
-    from mpi.wiring import open_registry
+    from mpi.wiring import opened_registry
 
     settings = settings_of(config)
     directory = settings.directory()
@@ -81,10 +81,10 @@ def load(
     isolated: set[int] = set()
     with ExitStack() as stack:
         bar = stack.enter_context(progress())
-        rows = sum(1 for _ in table.rows())
+        rows: int | None = None
         if not dry_run:
-            store, registry = open_registry(settings)
-            stack.callback(store.close)
+            rows = sum(1 for _ in table.rows())
+            _store, registry = stack.enter_context(opened_registry(settings))
             loading = bar.add_task("load", total=rows)
             loaded, isolated = _load(registry, reader, lambda: bar.advance(loading))
         reading = bar.add_task("read", total=rows)

@@ -254,9 +254,7 @@ class Answers:
             for record in sorted(records.values(), key=lambda r: r.key)
             if self._directory.domains.get(record.key.domain) is not None and record.key not in gone
         ]
-        retired = retired_keys(
-            standing, {record.key: record.first_event_time is not None for record in shown}
-        )
+        retired = retired_keys(standing, shown)
         views = []
         for record in shown:
             authority = self._directory.domains.by_key(record.key.domain).authority

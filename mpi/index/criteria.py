@@ -9,6 +9,7 @@ other part may hold on any record of the person: one site knows the address, ano
 from calendar import monthrange
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -52,18 +53,6 @@ def how_alike(held: Mapping[str, Held]) -> float:
     return prod(worth for _, worth in held.values())
 
 
-class _Known(dict[str, bool]):
-    """What was once found out about texts."""
-
-    def __init__(self, find_out: Callable[[str], bool]) -> None:
-        super().__init__()
-        self._find_out = find_out
-
-    def __missing__(self, text: str) -> bool:
-        known = self[text] = self._find_out(text)
-        return known
-
-
 class Sieve:
     """
     Tells the records that may hold the names and the birth date of a search by their sketches.
@@ -79,9 +68,9 @@ class Sieve:
     def __init__(self, wanted: Search, *, past: bool = False) -> None:
         self._births = tuple(span for period in wanted.birth for span in day_numbers(period))
         # Thousands are asked about: each text is looked at once.
-        self.named = _Known(_may_be_named(wanted.family)).__getitem__ if wanted.family else None
+        self.named = cache(_may_be_named(wanted.family)) if wanted.family else None
         asks_given = bool(wanted.given) and not past
-        self.given = _Known(_may_be_given(wanted.given)).__getitem__ if asks_given else None
+        self.given = cache(_may_be_given(wanted.given)) if asks_given else None
 
     def passes(self, sketch: Sketch) -> bool:
         """Whether the record of a sketch may answer."""

@@ -83,7 +83,7 @@ def nodes_of(records: Iterable[StoredRecord], facts: Iterable[Fact]) -> dict[int
     """Records as the partition sees them, with what standing facts say of each."""
     facts = tuple(facts)
     records = tuple(records)
-    retired = retired_keys(facts, {record.key: record.first_event_time is not None for record in records})
+    retired = retired_keys(facts, records)
     doubted = {fact.left for fact in facts if fact.kind is FactKind.DOUBTED}
     return {
         record.id: Node(

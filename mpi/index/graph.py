@@ -399,16 +399,13 @@ def _joined_too_late(frozen: Node, other: Node) -> bool:
     return frozen.held_since is not None and (other.first_event_time or _NEVER) >= frozen.held_since
 
 
-def retired_keys(facts: Iterable[Fact], stated: Mapping[RecordKey, bool]) -> set[RecordKey]:
+def retired_keys(facts: Iterable[Fact], records: Iterable[Dated]) -> set[RecordKey]:
     """
     Records whose identifier names them no longer: merged away, renamed, of a former epoch, or of a later one that
     was taken back.
-
-    Args:
-        stated: for each record in question, whether anything is stated of it.
     """
     former = {fact.right for fact in facts if fact.kind in RETIRING | CLOSING}
-    return former | {key for key, is_stated in stated.items() if key.epoch and not is_stated}
+    return former | {one.key for one in records if one.key.epoch and one.first_event_time is None}
 
 
 def erased_keys(facts: Iterable[Fact]) -> set[RecordKey]:

@@ -79,8 +79,7 @@ class People:
         records = uow.records.by_ids({record_id for one in sets for record_id in one})
         shown = {r.id: r for r in self._shown(uow, records.values(), visible=visible, as_of=as_of)}
         facts = facts_then(uow, [record.key for record in shown.values()], as_of)
-        stated = {record.key: record.first_event_time is not None for record in shown.values()}
-        retired, gone = retired_keys(facts, stated), erased_keys(facts)
+        retired, gone = retired_keys(facts, shown.values()), erased_keys(facts)
         doubted = {fact.left for fact in facts if fact.kind in IN_DOUBT}
         people = []
         for one in sorted(sets):

@@ -87,17 +87,22 @@ def known(served):
     }
 
 
-def call(served, operation, role, values, examples, counted):
-    """Send some requests of one operation with the key of a role."""
-
-    @seed(1)
-    @settings(
+def _generating(examples):
+    """So many requests, generated and nothing else: what one fails with is not sought a smaller form of."""
+    return settings(
         max_examples=examples,
         deadline=None,
         phases=[Phase.generate],
         database=None,
         suppress_health_check=list(HealthCheck),
     )
+
+
+def call(served, operation, role, values, examples, counted):
+    """Send some requests of one operation with the key of a role."""
+
+    @seed(1)
+    @_generating(examples)
     @given(case=operation.as_strategy(), data=st.data())
     def send(case, data):
         for part in (case.path_parameters, case.query):
@@ -145,13 +150,7 @@ def refuses_wrong_bodies(served, operation, role, examples):
     """Send bodies that the description does not allow."""
 
     @seed(1)
-    @settings(
-        max_examples=examples,
-        deadline=None,
-        phases=[Phase.generate],
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @_generating(examples)
     @given(case=operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
     def send(case):
         part = case.meta.components.get(ParameterLocation.BODY)
