@@ -240,7 +240,8 @@ def key_create(
     config: Config = None,
 ) -> None:
     """Create an API key and print it once, as the last word."""
-    from mpi.security.keys import Role, create_key
+    from mpi.security.keys import Caller, Role, create_key
+    from mpi.security.policy import sights_of
 
     if role not in set(Role):
         err.print(f"mpi: --role: not one of {', '.join(Role)}", markup=False)
@@ -254,7 +255,21 @@ def key_create(
                 raise typer.Exit(2)
             domains.append(known.key)
         secret = create_key(store, name=name, role=Role(role), domains=domains, clock=now)
-    print(f"key of {name}, role {role}: {secret}")
+        print(f"key of {name}, role {role}: {secret}", flush=True)
+        caller = Caller(name, Role(role), frozenset(domains))
+        for visible in sights_of([caller], registry.directory):
+            _gather_questions(registry, visible)
+
+
+def _gather_questions(registry: Registry, visible: frozenset[str]) -> None:
+    """Make the queue of who sees some domains, so that nobody waits for it."""
+    with progress() as bar:
+        line = bar.add_task("questions of these domains", total=None)
+
+        def tell(done: int, total: int) -> None:
+            bar.update(line, completed=done, total=total)
+
+        registry.sights.of(visible, on_progress=tell)
 
 
 @key_app.command("list")

@@ -15,7 +15,8 @@ MpiError
 │  ├─ UnknownIdentifier     the authority is known, the identifier is not
 │  ├─ UnknownReview         no such review task, or fact
 │  ├─ LinkConflict          the assertion contradicts another that stands
-│  └─ StaleReview           somebody decided, or the data changed, since the task was read
+│  ├─ StaleReview           somebody decided, or the data changed, since the task was read
+│  └─ QueueBeingMade        the questions of a caller's domains are being gathered for the first time
 ├─ RequestError             a request over HTTP that its sender has to look at again
 │  ├─ KeyReused             the idempotency key belongs to another request
 │  ├─ AlreadyDone           a request with this key was carried out, and its answer is not at hand
@@ -137,6 +138,10 @@ class LinkConflict(RegistryError):
 
 class StaleReview(RegistryError):
     """Somebody decided, or the data changed, since the task was read."""
+
+
+class QueueBeingMade(RegistryError):
+    """The questions of a caller's domains are being gathered for the first time: ask again later."""
 
 
 class RequestError(MpiError):

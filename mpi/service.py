@@ -30,6 +30,8 @@ from mpi.feeds.hl7v2.query_answer import QueryPolicy
 from mpi.feeds.tls import client_context, server_context
 from mpi.index.registry import Registry
 from mpi.replay import KeptMessages
+from mpi.security.keys import live_callers
+from mpi.security.policy import sights_of
 from mpi.settings import ClientTlsSettings, DicomSettings, MllpSettings, Settings, SourceSettings
 from mpi.store import SqlStore
 from mpi.wiring import now, open_registry
@@ -75,6 +77,7 @@ class Service:
             self.dicom = _dicom_listener(settings.dicom, self.registry, dicom_tls)
             # What waited for a message that was settled, when the process that settled it ended too early.
             self.registry.release_parked(KeptMessages(self.registry))
+            self.registry.sights.keep_only(sights_of(live_callers(self.store), self.registry.directory))
             self._archives = contextlib.ExitStack()
             sites = _sites(settings, self._archives)
             self.harvester = Harvester(

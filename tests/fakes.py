@@ -46,7 +46,7 @@ from mpi.index.ports import (
     SubscriptionStatus,
 )
 from mpi.index.reports import Followed, Report, ReportState
-from mpi.index.review import LIVE_STATES, Task, TaskKey, TaskState, WantedTask
+from mpi.index.review import LIVE_STATES, WHOLE, Sight, Task, TaskKey, TaskState, Topic, WantedTask
 from mpi.index.sketches import is_findable, keys_of, sketches_of
 
 Undo = Callable[[], object]
@@ -86,7 +86,8 @@ class MemoryStore:
         self.members: dict[str, set[int]] = {}
         self.tasks: dict[int, Task] = {}
         self.task_versions: dict[int, list[Task]] = {}
-        self.task_ids: dict[TaskKey, int] = {}
+        self.task_ids: dict[tuple[int, TaskKey], int] = {}
+        self.sights: dict[int, tuple[Sight, bool]] = {}
         self.tasks_about: dict[int, list[int]] = {}
         self.audit: list[ChainedEvent] = []
         self.outbox: dict[int, OutboxRow] = {}
@@ -163,6 +164,7 @@ class MemoryUnitOfWork:
         self.facts = MemoryFacts(self)
         self.memberships = MemoryMemberships(self)
         self.reviews = MemoryReviews(self)
+        self.sights = MemorySights(self)
         self.audit = MemoryAuditTrail(self)
         self.outbox = MemoryOutbox(self)
         self.keys = MemoryKeys(self)
@@ -838,9 +840,9 @@ class MemoryReviews(_Repository):
         ids = {task_id for record_id in record_ids for task_id in data.tasks_about.get(record_id, ())}
         return [data.tasks[task_id] for task_id in sorted(ids)]
 
-    def open(self, wanted: WantedTask, *, at: datetime) -> int:
+    def open(self, wanted: WantedTask, *, at: datetime, sight: int = WHOLE) -> int:
         data = self._uow.writing()
-        self._uow.require(wanted.key not in data.task_ids, "the task exists")
+        self._uow.require((sight, wanted.key) not in data.task_ids, "the task exists")
         self._uow.require({wanted.key.left_id, wanted.key.right_id} <= data.records.keys(), "no such record")
         task_id = len(data.tasks) + 1
         task = Task(
@@ -855,9 +857,10 @@ class MemoryReviews(_Repository):
             changed_at=at,
             fingerprint=dict(wanted.fingerprint),
             priority=wanted.priority,
+            sight=sight,
         )
         self._keep(task)
-        self._uow.put(data.task_ids, wanted.key, task_id)
+        self._uow.put(data.task_ids, (sight, wanted.key), task_id)
         for end in {wanted.key.left_id, wanted.key.right_id}:
             self._uow.push(data.tasks_about.setdefault(end, []), task_id)
         return task_id
@@ -877,6 +880,7 @@ class MemoryReviews(_Repository):
             fingerprint=dict(task.fingerprint),
             claimed_by=before.claimed_by,
             claimed_at=before.claimed_at,
+            sight=before.sight,
         )
         self._keep(changed)
         return changed
@@ -905,6 +909,7 @@ class MemoryReviews(_Repository):
         after: int = 0,
         limit: int = 50,
         as_of: datetime | None = None,
+        sight: int | None = WHOLE,
     ) -> list[Task]:
         data = self._uow.data
         tasks = list(data.tasks.values())
@@ -913,7 +918,8 @@ class MemoryReviews(_Repository):
                 [v for v in versions if v.changed_at <= as_of] for versions in data.task_versions.values()
             ]
             tasks = [versions[-1] for versions in then if versions]
-        return [task for task in _asked(tasks, states, kind) if task.id > after][:limit]
+        asked = _asked(tasks, states, kind, sight)
+        return [task for task in asked if task.id > after][:limit]
 
     def urgent(
         self,
@@ -922,8 +928,9 @@ class MemoryReviews(_Repository):
         kind: str | None = None,
         after: Task | None = None,
         limit: int = 50,
+        sight: int = WHOLE,
     ) -> list[Task]:
-        queue = sorted(_asked(self._uow.data.tasks.values(), states, kind), key=_place)
+        queue = sorted(_asked(self._uow.data.tasks.values(), states, kind, sight), key=_place)
         return [task for task in queue if after is None or _place(task) > _place(after)][:limit]
 
     def history(self, task_ids: Collection[int]) -> list[Task]:
@@ -933,16 +940,55 @@ class MemoryReviews(_Repository):
     def counts(self) -> dict[TaskState, int]:
         counts = dict.fromkeys(TaskState, 0)
         for task in self._uow.data.tasks.values():
-            counts[task.state] += 1
+            counts[task.state] += task.sight == WHOLE
         return counts
 
 
-def _asked(tasks: Iterable[Task], states: Collection[TaskState], kind: str | None) -> list[Task]:
-    return [task for task in tasks if task.state in states and (kind is None or task.kind == kind)]
+def _asked(
+    tasks: Iterable[Task], states: Collection[TaskState], kind: str | None, sight: int | None
+) -> list[Task]:
+    return [
+        task
+        for task in tasks
+        if task.state in states
+        and (kind is None or task.kind == kind)
+        and (sight is None or task.sight == sight)
+    ]
 
 
 def _place(task: Task) -> tuple[int, int]:
     return -task.priority, task.id
+
+
+class MemorySights(_Repository):
+    """`ports.Sights`."""
+
+    def kept(self) -> list[Sight]:
+        return [sight for sight, is_kept in self._uow.data.sights.values() if is_kept]
+
+    def of(self, domains: Collection[str]) -> Sight | None:
+        return next((sight for sight in self.kept() if sight.domains == frozenset(domains)), None)
+
+    def keep(self, domains: Collection[str]) -> Sight:
+        data = self._uow.writing()
+        known = (one for one, _ in data.sights.values() if one.domains == frozenset(domains))
+        number = next((one.id for one in known), len(data.sights) + 1)
+        sight = Sight(number, frozenset(domains))
+        self._uow.put(data.sights, number, (sight, True))
+        return sight
+
+    def advance(self, sight_id: int, position: int | None) -> None:
+        sight, is_kept = self._of(sight_id)
+        self._uow.put(self._uow.data.sights, sight_id, (replace(sight, position=position), is_kept))
+
+    def drop(self, sight_id: int) -> None:
+        self._uow.put(self._uow.data.sights, sight_id, (self._of(sight_id)[0], False))
+
+    def _of(self, sight_id: int) -> tuple[Sight, bool]:
+        data = self._uow.writing()
+        if sight_id not in data.sights:
+            raise LookupError("no such sight")
+        return data.sights[sight_id]
 
 
 class MemoryAuditTrail(_Repository):
@@ -1511,7 +1557,7 @@ def _asked_as(correction: Correction) -> tuple[str, CorrectionKind, int, int]:
 class MemoryIndicators(_Repository):
     """`ports.Indicators`."""
 
-    def figures(self, domains: Collection[str], *, at: datetime) -> Figures:
+    def figures(self, domains: Collection[str], *, at: datetime, sight: int = WHOLE) -> Figures:
         data = self._uow.data
         seen = {i: record for i, record in data.records.items() if record.key.domain in domains}
         retired = {f.right for f in data.facts.values() if f.kind in RETIRING | CLOSING and f.stands}
@@ -1530,8 +1576,12 @@ class MemoryIndicators(_Repository):
             pair = record.key.domain, self._uow.memberships.euid_of(record_id) or ""
             together[pair] = together.get(pair, 0) + 1
         tasks: dict[str, tuple[int, datetime]] = {}
+        duplicates: Counter[str] = Counter()
         for task in data.tasks.values():
-            if task.state in LIVE_STATES and {task.key.left_id, task.key.right_id} <= seen.keys():
+            ends = {task.key.left_id, task.key.right_id}
+            if task.sight == sight and task.state in LIVE_STATES and ends <= seen.keys():
+                if sight != WHOLE and task.key.topic is Topic.DUPLICATE:
+                    duplicates[seen[task.key.left_id].key.domain] += 1
                 count, oldest = tasks.get(task.kind.value, (0, task.opened_at))
                 tasks[task.kind.value] = count + 1, min(oldest, task.opened_at)
         reports = [r for r in data.reports.values() if {key.domain for key in r.about} <= set(domains)]
@@ -1561,7 +1611,11 @@ class MemoryIndicators(_Repository):
                 domain: {code: count for code, count in counts.items() if count}
                 for domain, counts in identities.items()
             },
-            duplicates=_counted(domain for (domain, _), count in together.items() for _ in range(count - 1)),
+            duplicates=(
+                _counted(domain for (domain, _), count in together.items() for _ in range(count - 1))
+                if sight == WHOLE
+                else dict(duplicates)
+            ),
             held=_counted(r.key.domain for r in seen.values() if r.held_since is not None),
             tasks=tasks,
             reports=_counted(report.state for report in reports),

@@ -59,6 +59,16 @@ class Session:
         """Whether no domain is hidden from the caller."""
         return sees_every_domain(self.caller, self.directory)
 
+    @property
+    def sight(self) -> int:
+        """
+        Whose questions the caller is asked (`Sights.of`).
+
+        Raises:
+            QueueBeingMade: they are being gathered.
+        """
+        return self.registry.sights.of(self.visible)
+
     def may(self, action: Action) -> bool:
         """Whether the caller's role allows another action than the one it was let in for."""
         return may(self.caller, action)

@@ -65,6 +65,13 @@ ANSWERS: Mapping[type[errors.MpiError], Answer] = {
     errors.UnknownReview: Answer(404, "unknown-review", "Unknown review or fact", "not-found"),
     errors.LinkConflict: Answer(409, "link-conflict", "Contradicts a standing assertion", "conflict"),
     errors.StaleReview: Answer(409, "stale-review", "Changed since it was read", "conflict"),
+    errors.QueueBeingMade: Answer(
+        503,
+        "queue-being-made",
+        "The questions of these domains are being gathered",
+        "transient",
+        says_why=False,
+    ),
     errors.KeyReused: Answer(
         422, "key-reused", "The idempotency key belongs to another request", "duplicate"
     ),

@@ -317,7 +317,9 @@ class Answers:
             {key: periods for key, periods in ins_history.items() if periods},
         )
 
-    def timeline(self, uow: UnitOfWork, asked: str, *, visible: frozenset[str]) -> tuple[Happening, ...]:
+    def timeline(
+        self, uow: UnitOfWork, asked: str, *, visible: frozenset[str], sight: int
+    ) -> tuple[Happening, ...]:
         """What happened to the records that an identifier of a person holds or ever held; nothing when unknown."""
         native = uow.records.by_native_euid(asked)
         person = (
@@ -339,7 +341,14 @@ class Answers:
             self._memberships(uow, list(records.values()), visible, None),
             key=lambda entry: (entry[0], entry[1].valid_from),
         )
-        return read_timeline(uow, records, memberships, visible=visible, changes_person=self._changes_person)
+        return read_timeline(
+            uow,
+            records,
+            memberships,
+            visible=visible,
+            changes_person=self._changes_person,
+            sight=sight,
+        )
 
     def _memberships(
         self,

@@ -18,6 +18,8 @@ from mpi.index.ports import StoredRecord, UnitOfWork
 from mpi.index.questions import Situation, oversized_block_task, wanted_tasks
 from mpi.index.review import (
     LIVE_STATES,
+    WHOLE,
+    Sight,
     Task,
     TaskKey,
     TaskState,
@@ -67,6 +69,11 @@ class Component:
     def nodes(self) -> dict[int, Node]:
         """What the partition needs of each record."""
         return nodes_of(self.records.values(), self.facts)
+
+    @property
+    def may_be_asked_about(self) -> bool:
+        """Whether some of its records could leave a question, whichever of them are seen."""
+        return bool(self.edges or self.facts) or any(r.held_since is not None for r in self.records.values())
 
     def seen(self, domains: frozenset[str]) -> "Component":
         """What of it is in some domains, as if there was nothing else."""
@@ -160,12 +167,16 @@ class Derivation:
         for record_id in (one for one, left_some_out in compared.items() if left_some_out):
             task = oversized_block_task(record_id)
             wanted[task.key] = task
-        existing = {
-            task.key: task
-            for task in uow.reviews.touching(view.inside)
-            if task.key.topic is not Topic.BLOCK or task.key.left_id in compared
-        }
-        opened = self._sync_tasks(uow, existing, wanted, situation.nodes, at=at)
+        tasks = uow.reviews.touching(view.inside)
+        asked = [
+            task
+            for task in tasks
+            if task.sight == WHOLE and (task.key.topic is not Topic.BLOCK or task.key.left_id in compared)
+        ]
+        opened = self._sync_tasks(uow, WHOLE, asked, wanted, situation.nodes, at=at)
+        if tasks or view.may_be_asked_about:
+            for sight in uow.sights.kept():
+                self.ask_in(uow, sight, view, [one for one in tasks if one.sight == sight.id], at=at)
         self._notices.queue(uow, self._change(view, situation, before), at=at)
         linked = frozenset(i for members in situation.derived.sets if len(members) > 1 for i in members)
         return Effect(
@@ -273,6 +284,27 @@ class Derivation:
         facts.update((fact.id, fact) for fact in of_one if not outside.isdisjoint((fact.left, fact.right)))
         return Component(inside, records, tuple(edges.values()), tuple(facts.values()))
 
+    def ask_in(
+        self, uow: UnitOfWork, sight: Sight, view: Component, tasks: Iterable[Task], *, at: datetime
+    ) -> None:
+        """
+        Bring the questions of a sight in line with a component, as if there was nothing but what it sees.
+
+        Args:
+            tasks: those of the sight that touch the component.
+        """
+        situation = self.situation_in(uow, sight.domains, view)
+        self._sync_tasks(uow, sight.id, tasks, wanted_tasks(situation), situation.nodes, at=at)
+
+    def situation_in(self, uow: UnitOfWork, domains: frozenset[str], view: Component) -> Situation:
+        """A component and what borders it, as the records of some domains make them alone."""
+        seen = view.seen(domains)
+        beside = seen.records.keys() - seen.inside
+        euid_of: Mapping[int, str] = {}
+        if beside:
+            euid_of = self.derive(self.component(uow, beside).seen(domains), {}).derived.euid_of
+        return self.derive(seen, euid_of)
+
     def _contradicts(self, view: Component) -> Callable[[int, int], bool]:
         """Whether two records speak against each other; most pairs that are asked about were just scored."""
         version, records = self._model.version, view.records
@@ -293,19 +325,21 @@ class Derivation:
     def _sync_tasks(
         self,
         uow: UnitOfWork,
-        existing: Mapping[TaskKey, Task],
+        sight: int,
+        tasks: Iterable[Task],
         wanted: Mapping[TaskKey, WantedTask],
         nodes: Mapping[int, Node],
         *,
         at: datetime,
     ) -> int:
         """Open what is newly asked, promote and close the rest, touch nothing else. Returns how many opened."""
+        existing = {task.key: task for task in tasks}
         opened = 0
         for key, asked in sorted(wanted.items()):
             question = self._with_priority(asked, nodes)
             task = existing.get(key)
             if task is None:
-                uow.reviews.open(question, at=at)
+                uow.reviews.open(question, at=at, sight=sight)
                 opened += 1
                 continue
             if still_answered(task, question):

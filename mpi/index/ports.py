@@ -19,7 +19,7 @@ from mpi.index.corrections import Correction, CorrectionKind
 from mpi.index.events import Envelope, Fact, MessageState, Study
 from mpi.index.graph import Edge
 from mpi.index.reports import Report, ReportState
-from mpi.index.review import Task, TaskState, WantedTask
+from mpi.index.review import WHOLE, Sight, Task, TaskState, WantedTask
 
 Identifier = tuple[str, str]
 """The key of a domain and the identifier value there: what a record key is, whichever its epoch."""
@@ -708,19 +708,19 @@ class Memberships(Protocol):
 
 
 class Reviews(Protocol):
-    """Review tasks: one row per topic and pair, for ever, and every version it had."""
+    """Review tasks: one row per sight, topic and pair, for ever, and every version it had."""
 
     def get(self, task_id: int) -> Task | None: ...
 
     def touching(self, record_ids: Collection[int]) -> list[Task]:
-        """Tasks of any state with an end among the records."""
+        """Tasks of any state and sight with an end among the records."""
 
-    def open(self, wanted: WantedTask, *, at: datetime) -> int:
+    def open(self, wanted: WantedTask, *, at: datetime, sight: int = WHOLE) -> int:
         """Insert a new open task."""
 
     def change(self, task: Task, *, at: datetime) -> Task:
         """
-        Replace a task by this value and raise its version. Key, opening and claim stay what they were.
+        Replace a task by this value and raise its version. Key, sight, opening and claim stay what they were.
 
         Raises:
             LookupError: no such task.
@@ -739,8 +739,9 @@ class Reviews(Protocol):
         after: int = 0,
         limit: int = 50,
         as_of: datetime | None = None,
+        sight: int | None = WHOLE,
     ) -> list[Task]:
-        """Tasks by ascending id, as they are or as they were at an instant."""
+        """Tasks of a sight, or of every one, by ascending id, as they are or as they were at an instant."""
 
     def urgent(
         self,
@@ -749,13 +750,34 @@ class Reviews(Protocol):
         kind: str | None = None,
         after: Task | None = None,
         limit: int = 50,
+        sight: int = WHOLE,
     ) -> list[Task]:
         """Tasks by descending priority, then ascending id; those that follow `after` in that order."""
 
     def history(self, task_ids: Collection[int]) -> list[Task]:
         """Every version of some tasks, by task and version."""
 
-    def counts(self) -> dict[TaskState, int]: ...
+    def counts(self) -> dict[TaskState, int]:
+        """How many tasks of those who see every domain are in each state."""
+
+
+class Sights(Protocol):
+    """The sights that have a queue of their own."""
+
+    def kept(self) -> list[Sight]:
+        """Those whose questions follow every change, in the order of their numbers."""
+
+    def of(self, domains: Collection[str]) -> Sight | None:
+        """The kept sight of exactly these domains."""
+
+    def keep(self, domains: Collection[str]) -> Sight:
+        """Keep a sight from now on, its queue yet to be made; one that was kept before bears its number again."""
+
+    def advance(self, sight_id: int, position: int | None) -> None:
+        """Note how far its queue is made (`Sight.position`)."""
+
+    def drop(self, sight_id: int) -> None:
+        """Keep it no longer. Its tasks stay what they are."""
 
 
 class Relinks(Protocol):
@@ -923,8 +945,13 @@ class Figures:
 class Indicators(Protocol):
     """Counts over the whole store, made by the store."""
 
-    def figures(self, domains: Collection[str], *, at: datetime) -> Figures:
-        """What is about the records of some domains, and about no record of another, at this instant."""
+    def figures(self, domains: Collection[str], *, at: datetime, sight: int = WHOLE) -> Figures:
+        """
+        What is about the records of some domains, and about no record of another, at this instant.
+
+        Args:
+            sight: whose questions are counted, and whose duplicates.
+        """
 
 
 class AuditTrail(Protocol):
@@ -1165,6 +1192,7 @@ class UnitOfWork(Protocol):
     attempts: Attempts
     subscriptions: Subscriptions
     searches: Searches
+    sights: Sights
 
     def commit(self) -> None:
         """
@@ -1205,7 +1233,7 @@ __all__ = [
     "Arrival", "AuditTrail", "Backlog", "Candidates", "Channel", "Clock", "Corrections", "Delivery", "Edges",
     "Facts", "Figures", "HarvestCondition", "HarvestCursor", "Harvests", "Identifier", "Inbox", "Indicators",
     "KeptAnswer", "KeptAnswers", "Keys", "Membership", "Memberships", "Models", "Outbox", "OutboxRow", "Queue",
-    "Range", "Records", "Relinks", "Reports", "Reviews", "Searches", "Sequences", "Sketch", "Store", "StoredKey",
-    "StoredMessage", "StoredModel", "StoredRecord", "StoredRelink", "StoredStatement", "Studies", "Subscription",
-    "SubscriptionStatus", "Subscriptions", "UnitOfWork",
+    "Range", "Records", "Relinks", "Reports", "Reviews", "Searches", "Sequences", "Sights", "Sketch", "Store",
+    "StoredKey", "StoredMessage", "StoredModel", "StoredRecord", "StoredRelink", "StoredStatement", "Studies",
+    "Subscription", "SubscriptionStatus", "Subscriptions", "UnitOfWork",
 ]  # fmt: skip

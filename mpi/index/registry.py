@@ -48,8 +48,9 @@ from mpi.index.ports import Clock, OutboxRow, Store, StoredMessage, StoredRecord
 from mpi.index.reception import InboxLimits, Reader, Reception
 from mpi.index.reporting import Reporting
 from mpi.index.resolution import Identity, Resolution
-from mpi.index.review import LIVE_STATES, Task, TaskState, Topic, Verdict, changes
+from mpi.index.review import LIVE_STATES, WHOLE, Task, TaskState, Topic, Verdict, changes
 from mpi.index.search import Person, Search, SearchAnswer
+from mpi.index.sights import Sights
 from mpi.index.timeline import Happening
 from mpi.index.versions import Version, versions_of
 from mpi.matching.counterfactual import Counterfactual, counterfactuals
@@ -143,6 +144,7 @@ class Registry:
         )
         self._decisions = Decisions(model, self.derivation, self.intake, self.policy, rule or TwoPersonRule())
         self._domains = frozenset(domain.key for domain in directory.domains)
+        self.sights = Sights(store, self.derivation, self._domains, clock)
         persons = Persons(self._domains, self.derivation, self.intake)
         self._answers = Answers(
             directory, model, self.policy, store.euid_secret, persons, self.intake.changes_person
@@ -150,8 +152,10 @@ class Registry:
         self._finding = Finding(People(directory.domains, persons, self.intake.changes_person))
 
     def over(self, store: Store) -> "Registry":
-        """The same use-cases over another view of the store."""
-        return self._over(store)
+        """The same use-cases over another view of the store; the queues are made in the store itself."""
+        registry = self._over(store)
+        registry.sights = self.sights
+        return registry
 
     def receive(
         self, envelope: Envelope, read: Callable[[], Instruction], reply: Callable[[Receipt], bytes]
@@ -462,10 +466,13 @@ class Registry:
         after: int = 0,
         limit: int = 50,
         as_of: datetime | None = None,
+        sight: int = WHOLE,
     ) -> list[Task]:
-        """Review tasks by ascending id, as they are or as they were at an instant."""
+        """Review tasks by ascending id, as they are or as they were at an instant; `sight` says whose (`Sights`)."""
         with self._store.read() as uow:
-            return uow.reviews.page(states=states, kind=kind, after=after, limit=limit, as_of=as_of)
+            return uow.reviews.page(
+                states=states, kind=kind, after=after, limit=limit, as_of=as_of, sight=sight
+            )
 
     def urgent_tasks(
         self,
@@ -474,10 +481,11 @@ class Registry:
         kind: str | None = None,
         after: Task | None = None,
         limit: int = 50,
+        sight: int = WHOLE,
     ) -> list[Task]:
-        """Review tasks, what matters most first (`review.priority`)."""
+        """Review tasks, what matters most first (`review.priority`); `sight` says whose (`Sights`)."""
         with self._store.read() as uow:
-            return uow.reviews.urgent(states=states, kind=kind, after=after, limit=limit)
+            return uow.reviews.urgent(states=states, kind=kind, after=after, limit=limit, sight=sight)
 
     def review(self, task_id: int, *, actor: str) -> ReviewView:
         """
@@ -727,7 +735,9 @@ class Registry:
             uow.commit()
         return euid
 
-    def timeline(self, euid: str, *, visible: frozenset[str], actor: str) -> tuple[Happening, ...]:
+    def timeline(
+        self, euid: str, *, visible: frozenset[str], actor: str, sight: int = WHOLE
+    ) -> tuple[Happening, ...]:
         """
         What happened to a person and why, oldest first: statements, assertions, links, questions.
 
@@ -735,7 +745,7 @@ class Registry:
             UnknownIdentifier: never issued, or nothing of it is visible to the caller.
         """
         with self._store.read() as uow:
-            found = self._answers.timeline(uow, euid, visible=visible)
+            found = self._answers.timeline(uow, euid, visible=visible, sight=sight)
         self._audit_read(actor, "R", "patient.timeline", f"euid/{euid if found else 'unknown'}")
         if not found:
             raise UnknownIdentifier("euid", "unknown enterprise identifier")

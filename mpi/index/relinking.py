@@ -28,6 +28,7 @@ from mpi.index.intake import BLOCK_CAP, Intake, keys_of
 from mpi.index.ports import Candidates, Clock, Edges, Records, Store, StoredRecord, StoredRelink, UnitOfWork
 from mpi.index.questions import wanted_tasks
 from mpi.index.registry import Registry
+from mpi.index.review import WHOLE
 from mpi.index.verification import (
     NOT_ASKED,
     NOTHING_ASKS,
@@ -370,9 +371,8 @@ def _look(
     seen.links_after += sum(len(members) * (len(members) - 1) // 2 for members in situation.derived.sets)
     seen.rescored += len(_rescored(uow, afresh, view.inside))
     seen.partly_compared += len(afresh.edges.partly_compared & view.inside)
-    problems = [
-        problem for _, problem in task_differences(wanted_tasks(situation), uow.reviews.touching(view.inside))
-    ]
+    tasks = [task for task in uow.reviews.touching(view.inside) if task.sight == WHOLE]
+    problems = [problem for _, problem in task_differences(wanted_tasks(situation), tasks)]
     seen.tasks_opened += problems.count(NOT_ASKED)
     seen.tasks_closed += problems.count(NOTHING_ASKS)
 

@@ -31,6 +31,7 @@ from mpi.index.reports import (
     state_after,
 )
 from mpi.index.requests import state_of, wanted_by_report
+from mpi.index.review import WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,10 +253,10 @@ class Reporting:
             uow.commit()
         return view
 
-    def figures(self, domains: Collection[str]) -> Figures:
-        """How the identities of some domains do, in numbers."""
+    def figures(self, domains: Collection[str], *, sight: int = WHOLE) -> Figures:
+        """How the identities of some domains do, in numbers; `sight` says whose questions are counted."""
         with self._store.read() as uow:
-            return uow.indicators.figures(domains, at=self._clock())
+            return uow.indicators.figures(domains, at=self._clock(), sight=sight)
 
     # ------------------------------------------------------- in the transactions of others
 

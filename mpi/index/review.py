@@ -13,10 +13,12 @@ from mpi.errors import LinkConflict
 
 CLAIM_LASTS = timedelta(minutes=30)
 """A claim nobody worked on for so long is released by itself."""
+WHOLE = 0
+"""The number of the sight that nothing is hidden from (`Task.sight`)."""
 
 
 class Topic(StrEnum):
-    """What a task asks about. There is at most one task of a topic for a pair, for ever."""
+    """What a task asks about. There is at most one task of a topic for a pair and a sight, for ever."""
 
     LINK = "link"
     """Are these two records one person?"""
@@ -175,11 +177,28 @@ class WantedTask:
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """
+    Some domains, as staff who see no others work on them: they have a queue of their own.
+
+    Args:
+        id: above `WHOLE`.
+        domains: their keys.
+        position: its queue is made of the records up to this one; None once it is of all of them.
+    """
+
+    id: int
+    domains: frozenset[str]
+    position: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """
     A stored review task.
 
     Args:
+        sight: whose question it is: of those who see every domain, or of a `Sight`.
         version: grows with every change; a decision names the version it read.
         fact_id: the fact its verdict became, when decided or proposed.
         claimed_by: who works on it; empty when nobody does.
@@ -201,6 +220,7 @@ class Task:
     priority: int = 0
     claimed_by: str = ""
     claimed_at: datetime | None = None
+    sight: int = WHOLE
 
     def held_by(self, instant: datetime) -> str:
         """Who has claimed it at an instant; empty when nobody has, or has let it lie too long."""

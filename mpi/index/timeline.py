@@ -62,6 +62,7 @@ def read_timeline(
     *,
     visible: frozenset[str],
     changes_person: ChangesPerson,
+    sight: int,
 ) -> tuple[Happening, ...]:
     """
     Everything that happened to some records, oldest first.
@@ -70,15 +71,27 @@ def read_timeline(
         records: by id; none that may not be seen.
         memberships: those the records had, of each in their order.
         visible: domain keys the caller may see; what is about other records as well is left out.
+        sight: whose questions are told of.
     """
     found = [
         *_statements(uow, records, changes_person),
         *_facts(uow, records, visible),
         *_memberships(memberships),
-        *_tasks(uow, records, visible),
+        *_tasks(uow, records, visible, sight),
     ]
     order = list(What)
-    return tuple(sorted(found, key=lambda item: (item.at, order.index(item.what), item.subjects, item.cause)))
+    return tuple(
+        sorted(
+            found,
+            key=lambda item: (item.at, order.index(item.what), item.subjects, *_by_number(item.cause)),
+        )
+    )
+
+
+def _by_number(cause: str) -> tuple[str, int]:
+    """Causes in the order of their numbers, `task/9` before `task/10`."""
+    name, _, number = cause.partition("/")
+    return name, int(number or 0)
 
 
 def _statements(
@@ -148,9 +161,9 @@ def _memberships(memberships: Iterable[tuple[RecordKey, Membership]]) -> Iterato
 
 
 def _tasks(
-    uow: UnitOfWork, records: Mapping[int, StoredRecord], visible: Collection[str]
+    uow: UnitOfWork, records: Mapping[int, StoredRecord], visible: Collection[str], sight: int
 ) -> Iterator[Happening]:
-    tasks = {task.id: task for task in uow.reviews.touching(list(records))}
+    tasks = {task.id: task for task in uow.reviews.touching(list(records)) if task.sight == sight}
     ends = uow.records.by_ids({i for task in tasks.values() for i in (task.key.left_id, task.key.right_id)})
     for version in uow.reviews.history(list(tasks)):
         subjects = [ends[i].key for i in dict.fromkeys((version.key.left_id, version.key.right_id))]

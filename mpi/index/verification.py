@@ -31,11 +31,12 @@ from mpi.index.graph import Edge, Node
 from mpi.index.intake import BLOCK_CAP, Intake, fold, keys_of
 from mpi.index.models import active_model, model_of
 from mpi.index.ports import Membership, Store, StoredMessage, StoredRecord, UnitOfWork
-from mpi.index.questions import wanted_tasks
+from mpi.index.questions import Situation, wanted_tasks
 from mpi.index.registry import Registry
 from mpi.index.review import (
     LIVE_STATES,
     TOPIC,
+    WHOLE,
     Task,
     TaskKey,
     TaskState,
@@ -669,10 +670,18 @@ class _Verifier:
             if current[record_id] != situation.derived.euid_of[record_id]:
                 problem = "the facts put it into another enterprise record"
                 yield Difference(Check.SET, f"record/{record_id}", problem)
+        tasks = uow.reviews.touching(view.inside)
+        yield from self._asked(situation, [task for task in tasks if task.sight == WHOLE])
+        for sight in uow.sights.kept():
+            if sight.position is None:
+                seen = self._registry.derivation.situation_in(uow, sight.domains, view)
+                yield from self._asked(seen, [task for task in tasks if task.sight == sight.id])
+
+    def _asked(self, situation: Situation, tasks: Sequence[Task]) -> Iterator[Difference]:
+        """The questions about one component, of one sight."""
         asked = {
             key: self._with_priority(task, situation.nodes) for key, task in wanted_tasks(situation).items()
         }
-        tasks = uow.reviews.touching(view.inside)
         names = {task.key: f"task/{task.id}" for task in tasks}
         for key, problem in task_differences(asked, tasks):
             subject = names.get(key, f"task/{key.topic}-{key.left_id}-{key.right_id}")
@@ -692,7 +701,7 @@ class _Verifier:
         self._paged(
             "tasks",
             lambda uow: uow.reviews,
-            lambda reviews, **which: reviews.page(states=states, **which),
+            lambda reviews, **which: reviews.page(states=states, sight=None, **which),
             self._task_page,
         )
 

@@ -85,6 +85,22 @@ def authenticate(store: Store, secret: str) -> Caller:
     return Caller(stored.name, Role(stored.role), frozenset(stored.domains))
 
 
+def live_callers(store: Store) -> list[Caller]:
+    """
+    Whoever holds a key that is not revoked.
+
+    Raises:
+        StoreError: the store is down.
+    """
+    with store.read() as uow:
+        keys = uow.keys.all()
+    return [
+        Caller(key.name, Role(key.role), frozenset(key.domains))
+        for key in keys
+        if key.revoked_at is None and key.role in set(Role)
+    ]
+
+
 def create_key(store: Store, *, name: str, role: Role, domains: Sequence[str], clock: Clock) -> str:
     """
     Make a key and return its secret, which cannot be read again.

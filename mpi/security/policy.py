@@ -5,7 +5,7 @@ A domain a caller may not see does not exist for it: it is answered as an unknow
 records are absent, not masked.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 
 from mpi.errors import NotPermitted
@@ -133,6 +133,12 @@ def visible_domains(caller: Caller, directory: Directory) -> frozenset[str]:
 def sees_every_domain(caller: Caller, directory: Directory) -> bool:
     """Whether nothing of the federation is hidden from the caller."""
     return visible_domains(caller, directory) == _all_domains(directory)
+
+
+def sights_of(callers: Iterable[Caller], directory: Directory) -> frozenset[frozenset[str]]:
+    """The domains that callers who are asked questions see, of those who do not see them all."""
+    asked = (caller for caller in callers if may(caller, Action.READ_REVIEWS))
+    return frozenset(visible_domains(caller, directory) for caller in asked) - {_all_domains(directory)}
 
 
 def sees_enterprise_identifiers(caller: Caller) -> bool:

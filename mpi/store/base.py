@@ -31,6 +31,7 @@ from mpi.index.ports import (
     Reviews,
     Searches,
     Sequences,
+    Sights,
     Studies,
     Subscriptions,
     UnitOfWork,
@@ -46,7 +47,7 @@ from mpi.store.outbox import SqlOutbox, SqlSubscriptions
 from mpi.store.records import Folds, SqlRecords
 from mpi.store.relinks import SqlRelinks
 from mpi.store.reports import SqlCorrections, SqlIndicators, SqlReports
-from mpi.store.reviews import SqlReviews
+from mpi.store.reviews import SqlReviews, SqlSights
 from mpi.store.schema import check_schema, euid_secret, migrate
 from mpi.store.searches import SqlSearches
 from mpi.store.session import Session, guarded
@@ -70,6 +71,7 @@ class SqlUnitOfWork:
         self.facts: Facts = SqlFacts(session)
         self.memberships: Memberships = SqlMemberships(session)
         self.reviews: Reviews = SqlReviews(session)
+        self.sights: Sights = SqlSights(session)
         self.audit: AuditTrail = SqlAuditTrail(session)
         self.outbox: Outbox = SqlOutbox(session)
         self.keys: Keys = SqlKeys(session)

@@ -31,7 +31,7 @@ from mpi.index.corrections import Correction, CorrectionKind, WantedCorrection
 from mpi.index.events import CLOSING, RETIRING, MessageState
 from mpi.index.ports import Figures
 from mpi.index.reports import Followed, Report, ReportKind, ReportState
-from mpi.index.review import LIVE_STATES
+from mpi.index.review import LIVE_STATES, WHOLE, Topic
 from mpi.store.columns import Among
 from mpi.store.session import AnyRow, Session
 from mpi.store.tables import (
@@ -376,10 +376,17 @@ def _both_seen(left: ColumnElement[int], right: ColumnElement[int]) -> ColumnEle
     return and_(left.in_(seen), right.in_(seen))
 
 
-_TASKS = (
-    select(_T.kind, func.count(), func.min(_T.opened_at))
-    .where(_T.state.in_(sorted(state.value for state in LIVE_STATES)), _both_seen(_T.left_id, _T.right_id))
-    .group_by(_T.kind)
+_LIVE = and_(
+    _T.sight == bindparam("sight"),
+    _T.state.in_(sorted(state.value for state in LIVE_STATES)),
+    _both_seen(_T.left_id, _T.right_id),
+)
+_TASKS = select(_T.kind, func.count(), func.min(_T.opened_at)).where(_LIVE).group_by(_T.kind)
+_DUPLICATES_ASKED = (
+    select(_S.domain, func.count())
+    .join(TASK, _T.left_id == _S.id)
+    .where(_LIVE, _T.topic == Topic.DUPLICATE.value)
+    .group_by(_S.domain)
 )
 _UNSEEN_ABOUT = exists().where(_A.report_id == _R.id, _A.record_id.not_in(select(_S.id).where(_SEEN)))
 _REPORT_STATES = select(_R.state, func.count()).where(~_UNSEEN_ABOUT).group_by(_R.state)
@@ -418,17 +425,22 @@ class SqlIndicators:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def figures(self, domains: Collection[str], *, at: datetime) -> Figures:
+    def figures(self, domains: Collection[str], *, at: datetime, sight: int = WHOLE) -> Figures:
         seen = {"domains": sorted(domains)}
+        asked = {**seen, "sight": sight}
         took = [(until - since).total_seconds() for since, until in self._session.rows(_CORRECTED, seen)]
         return Figures(
             identities={
                 row.domain: {code: int(count) for code, count in zip(_CODES, row[1:], strict=True) if count}
                 for row in self._session.rows(_IDENTITIES, seen)
             },
-            duplicates=self._counted(_DUPLICATES, seen),
+            duplicates=(
+                self._counted(_DUPLICATES, seen)
+                if sight == WHOLE
+                else self._counted(_DUPLICATES_ASKED, asked)  # sets are kept for the whole alone
+            ),
             held=self._counted(_HELD, seen),
-            tasks={row[0]: (int(row[1]), row[2]) for row in self._session.rows(_TASKS, seen)},
+            tasks={row[0]: (int(row[1]), row[2]) for row in self._session.rows(_TASKS, asked)},
             reports={ReportState(row[0]): int(row[1]) for row in self._session.rows(_REPORT_STATES, seen)},
             corrected=(len(took), sum(took) / len(took) if took else 0.0),
             overdue={

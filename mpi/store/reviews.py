@@ -1,4 +1,4 @@
-"""Review tasks, and every version they had."""
+"""Review tasks, every version they had, and the sights that have a queue of their own."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -7,12 +7,22 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, func, insert, or_, select, union_all, update
 
-from mpi.index.review import Task, TaskKey, TaskKind, TaskState, Topic, Verdict, WantedTask
+from mpi.index.review import (
+    WHOLE,
+    Sight,
+    Task,
+    TaskKey,
+    TaskKind,
+    TaskState,
+    Topic,
+    Verdict,
+    WantedTask,
+)
 from mpi.store.columns import Among
 from mpi.store.session import AnyRow, Session
-from mpi.store.tables import TASK, TASK_VERSION
+from mpi.store.tables import SIGHT, TASK, TASK_VERSION
 
-_T, _V = TASK.c, TASK_VERSION.c
+_T, _V, _S = TASK.c, TASK_VERSION.c, SIGHT.c
 _INSERT = insert(TASK)
 _CHANGE = update(TASK).where(_T.id == bindparam("task_id")).values(version=_T.version + 1).returning(TASK)
 _CLAIM = update(TASK).where(_T.id == bindparam("task_id"))
@@ -20,7 +30,8 @@ _ALL = select(TASK).order_by(_T.id)
 _GET = _ALL.where(_T.id == bindparam("task_id"))
 _TOUCHING = _ALL.where(or_(Among(_T.left_id, "ids"), Among(_T.right_id, "ids")))
 _BY_FACT = _ALL.where(_T.fact_id == bindparam("fact_id"))
-_COUNTS = select(_T.state, func.count()).group_by(_T.state)
+_COUNTS = select(_T.state, func.count()).where(_T.sight == WHOLE).group_by(_T.state)
+_OF_SIGHT = _T.sight == bindparam("of_sight")
 
 _KEEP_VERSION = insert(TASK_VERSION).from_select(
     list(_V),
@@ -34,21 +45,29 @@ _VERSIONS = select(
     _T.left_id,
     _T.right_id,
     _T.opened_at,
+    _T.sight,
     *(column for column in _V if column.name != "task_id"),
 ).join(TASK, _T.id == _V.task_id)
 _HISTORY = _VERSIONS.where(Among(_V.task_id, "ids")).order_by(_V.task_id, _V.version)
 
+_KEPT = select(SIGHT).where(_S.is_kept.is_(True)).order_by(_S.id)
+_SIGHT_OF = select(SIGHT).where(_S.domains == bindparam("of_domains", type_=_S.domains.type))
+_ADD_SIGHT = insert(SIGHT)
+_CHANGE_SIGHT = update(SIGHT).where(_S.id == bindparam("sight_id"))
+
 
 @lru_cache
-def _page(*, by_kind: bool) -> Select[Any]:
+def _page(*, by_kind: bool, by_sight: bool) -> Select[Any]:
     statement = _ALL.where(
         _T.id > bindparam("after"), _T.state.in_(bindparam("states", expanding=True))
     ).limit(bindparam("limit"))
+    if by_sight:
+        statement = statement.where(_OF_SIGHT)
     return statement.where(_T.kind == bindparam("kind")) if by_kind else statement
 
 
 @lru_cache
-def _page_then(*, by_kind: bool) -> Select[Any]:
+def _page_then(*, by_kind: bool, by_sight: bool) -> Select[Any]:
     """The last version each task had at an instant."""
     of_task = TASK_VERSION.alias("of_task")
     last = (
@@ -65,6 +84,8 @@ def _page_then(*, by_kind: bool) -> Select[Any]:
         .order_by(_T.id)
         .limit(bindparam("limit"))
     )
+    if by_sight:
+        statement = statement.where(_OF_SIGHT)
     return statement.where(_V.kind == bindparam("kind")) if by_kind else statement
 
 
@@ -73,7 +94,7 @@ def _urgent(states: int, *, by_kind: bool, following: bool) -> Select[Any]:
     """The head of each state's queue, each read in the order of its index, then the head of them all."""
     queues = []
     for place in range(states):
-        queue = select(TASK).where(_T.state == bindparam(f"state_{place}"))
+        queue = select(TASK).where(_OF_SIGHT, _T.state == bindparam(f"state_{place}"))
         if by_kind:
             queue = queue.where(_T.kind == bindparam("kind"))
         if following:
@@ -103,7 +124,7 @@ class SqlReviews:
             return []
         return [_task(row) for row in self._session.rows(_TOUCHING, {"ids": asked})]
 
-    def open(self, wanted: WantedTask, *, at: datetime) -> int:
+    def open(self, wanted: WantedTask, *, at: datetime, sight: int = WHOLE) -> int:
         self._session.unnamed.named("task", (wanted.key.left_id, wanted.key.right_id))
         task_id = self._session.insert(
             _INSERT,
@@ -125,6 +146,7 @@ class SqlReviews:
                 "priority": wanted.priority,
                 "claimed_by": "",
                 "claimed_at": None,
+                "sight": sight,
             },
         )
         self._session.change(_KEEP_VERSION, {"of_task": task_id})
@@ -167,14 +189,18 @@ class SqlReviews:
         after: int = 0,
         limit: int = 50,
         as_of: datetime | None = None,
+        sight: int | None = WHOLE,
     ) -> list[Task]:
         parameters: dict[str, Any] = {"states": _values(states), "after": after, "limit": limit}
+        which = {"by_kind": kind is not None, "by_sight": sight is not None}
         if kind is not None:
             parameters["kind"] = str(kind)
+        if sight is not None:
+            parameters["of_sight"] = sight
         if as_of is None:
-            return [_task(row) for row in self._session.rows(_page(by_kind=kind is not None), parameters)]
+            return [_task(row) for row in self._session.rows(_page(**which), parameters)]
         parameters["as_of"] = as_of
-        return _versions(self._session.rows(_page_then(by_kind=kind is not None), parameters))
+        return _versions(self._session.rows(_page_then(**which), parameters))
 
     def urgent(
         self,
@@ -183,10 +209,11 @@ class SqlReviews:
         kind: str | None = None,
         after: Task | None = None,
         limit: int = 50,
+        sight: int = WHOLE,
     ) -> list[Task]:
         if not states:
             return []
-        parameters: dict[str, Any] = {"limit": limit}
+        parameters: dict[str, Any] = {"limit": limit, "of_sight": sight}
         parameters.update((f"state_{place}", state) for place, state in enumerate(_values(states)))
         if kind is not None:
             parameters["kind"] = str(kind)
@@ -204,6 +231,43 @@ class SqlReviews:
         counts = dict.fromkeys(TaskState, 0)
         counts.update((TaskState(state), count) for state, count in self._session.rows(_COUNTS))
         return counts
+
+
+class SqlSights:
+    """`ports.Sights` on a database."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def kept(self) -> list[Sight]:
+        return [_sight(row) for row in self._session.rows(_KEPT)]
+
+    def of(self, domains: Collection[str]) -> Sight | None:
+        row = self._session.first(_SIGHT_OF, {"of_domains": sorted(domains)})
+        return _sight(row) if row is not None and row.is_kept else None
+
+    def keep(self, domains: Collection[str]) -> Sight:
+        row = self._session.first(_SIGHT_OF, {"of_domains": sorted(domains)})
+        fresh = {"is_kept": True, "position": 0}
+        if row is not None:
+            self._session.change(_CHANGE_SIGHT, {"sight_id": row.id, **fresh})
+            return Sight(row.id, frozenset(domains))
+        number = self._session.insert(_ADD_SIGHT, {"domains": sorted(domains), **fresh})
+        return Sight(number, frozenset(domains))
+
+    def advance(self, sight_id: int, position: int | None) -> None:
+        self._change(sight_id, position=position)
+
+    def drop(self, sight_id: int) -> None:
+        self._change(sight_id, is_kept=False)
+
+    def _change(self, sight_id: int, **changed: Any) -> None:
+        if not self._session.change(_CHANGE_SIGHT, {"sight_id": sight_id, **changed}):
+            raise LookupError("no such sight")
+
+
+def _sight(row: AnyRow) -> Sight:
+    return Sight(row.id, frozenset(row.domains), row.position)
 
 
 def _values(states: Collection[TaskState]) -> list[str]:
@@ -233,4 +297,5 @@ def _task(row: AnyRow, *, claimed: bool = True) -> Task:
         priority=row.priority,
         claimed_by=row.claimed_by if claimed else "",
         claimed_at=row.claimed_at if claimed else None,
+        sight=row.sight,
     )

@@ -13,7 +13,7 @@ from mpi.store.tables import META
 if TYPE_CHECKING:
     from alembic.config import Config
 
-REVISION = "0009"
+REVISION = "0010"
 """The newest revision in `migrations/`: what this version of the code reads and writes."""
 
 _VERSION = table("alembic_version", column("version_num"))

@@ -241,12 +241,12 @@ class MembershipRow(_Row, table=True):
 
 
 class TaskRow(_Row, table=True):
-    """A review task as it is: one per topic and pair, for ever."""
+    """A review task as it is: one per sight, topic and pair, for ever."""
 
     __tablename__: ClassVar[str] = "task"
     __table_args__ = (
-        Index("uq_task_topic_left_id_right_id", "topic", "left_id", "right_id", unique=True),
-        Index("ix_task_state_id", "state", "id"),
+        Index("uq_task_sight_topic_left_id_right_id", "sight", "topic", "left_id", "right_id", unique=True),
+        Index("ix_task_sight_state_id", "sight", "state", "id"),
     )
     id: int | None = Field(default=None, primary_key=True, sa_type=Number)
     topic: str = Field(sa_column_kwargs=_EMPTY)
@@ -266,6 +266,17 @@ class TaskRow(_Row, table=True):
     priority: int = Field(sa_column_kwargs=_ZERO)
     claimed_by: str = Field(sa_type=AnyText, sa_column_kwargs=_EMPTY)
     claimed_at: datetime | None = Field(sa_type=UtcDateTime)
+    sight: int = Field(sa_type=Number, sa_column_kwargs=_ZERO)
+
+
+class SightRow(_Row, table=True):
+    """Domains whose staff have a queue of their own; `position` is empty once it is made."""
+
+    __tablename__: ClassVar[str] = "sight"
+    id: int | None = Field(default=None, primary_key=True, sa_type=Number)
+    domains: list[str] = Field(sa_type=JsonText, unique=True)
+    is_kept: bool
+    position: int | None = Field(sa_type=Number)
 
 
 class TaskVersionRow(_Row, table=True):
@@ -582,6 +593,7 @@ SOURCE_SEQUENCE = _table(SourceSequenceRow)
 FEED_COUNT = _table(FeedCountRow)
 REPORT, REPORT_ABOUT, CORRECTION = map(_table, (ReportRow, ReportAboutRow, CorrectionRow))
 WAITING, ATTEMPT = map(_table, (WaitingRow, AttemptRow))
+SIGHT = _table(SightRow)
 
 
 def _partial(name: str, *columns: Any, where: Any, unique: bool = True) -> None:
@@ -612,4 +624,4 @@ Index(
 Index("uq_source_record_native_euid", SOURCE_RECORD.c.native_euid, unique=True)
 Index("ix_inbox_state_id", INBOX.c.state, INBOX.c.id)
 Index("ix_inbox_source_state_id", INBOX.c.source, INBOX.c.state, INBOX.c.id)
-Index("ix_task_state_priority_id", TASK.c.state, TASK.c.priority.desc(), TASK.c.id)
+Index("ix_task_sight_state_priority_id", TASK.c.sight, TASK.c.state, TASK.c.priority.desc(), TASK.c.id)

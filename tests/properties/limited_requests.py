@@ -65,6 +65,13 @@ def request(door: str, *more: Any) -> tuple[str, str, dict[str, Any]]:
             return "POST", "/api/v1/reports", {"json": body}
         case "corrections", which:
             return "GET", f"/api/v1/corrections?which={which}", {}
+        case "queue", which, limit, moment:
+            params = {"limit": limit, **instant(moment).get("params", {})}
+            if which == "all":
+                params["state"] = ["open", "waiting", "proposed", "decided", "obsolete"]
+            if which == "urgent":
+                params = {"limit": limit, "order": "priority"}
+            return "GET", "/api/v1/reviews", {"params": params}
         case "indicators" | "facts", *_:
             return "GET", f"/api/v1/{door}", {}
         case "told", consumer, (site, value), moment:

@@ -49,7 +49,7 @@ from mpi.index.notices import members_of
 from mpi.index.parties import Consumer
 from mpi.index.ports import Membership, OutboxRow, StoredRecord, StoredStatement
 from mpi.index.questions import wanted_tasks
-from mpi.index.review import ANSWERS, LIVE_STATES, Task, TaskKind, TaskState, Topic, Verdict
+from mpi.index.review import ANSWERS, LIVE_STATES, WHOLE, Task, TaskKind, TaskState, Topic, Verdict
 from mpi.store import open_store
 from tests.fakes import MemoryStore
 from tests.federation import SITES, START, World, authority, directory, key, merge, person, statement
@@ -114,6 +114,8 @@ CONSUMERS = [
     Consumer("ris-ab", "RIS", "SITE_AB", frozenset(authority(s).universal_id for s in "AB"), "127.0.0.1:2"),
 ]
 """One sees the whole federation, the other a part of it."""
+SIGHT = CONSUMERS[1].domains
+"""Staff who see a part of it have a queue of their own."""
 SOURCES = ("ris-a", "his-a", "pacs-a", "ris-b", "adt-b", "pacs-b", "ris-c")
 BINDING = (FactKind.SAME, FactKind.DIFFERENT, FactKind.HOMONYMS)
 ALL = 100_000
@@ -162,7 +164,7 @@ class View:
             self.edges = uow.edges.touching(list(self.records))
             self.history: dict[int, list[Membership]] = {i: uow.memberships.history(i) for i in self.records}
             self.euids = uow.memberships.current(list(self.records))
-            self.tasks: list[Task] = uow.reviews.page(states=frozenset(TaskState), limit=ALL)
+            every: list[Task] = uow.reviews.page(states=frozenset(TaskState), limit=ALL, sight=None)
             self.statements: list[StoredStatement] = [
                 said for told in uow.records.statements_of(list(self.records)).values() for said in told
             ]
@@ -175,7 +177,9 @@ class View:
         for record_id, euid in self.euids.items():
             self.sets.setdefault(euid, set()).add(self.key_of[record_id])
         self.erased = {fact.left for fact in self.standing if fact.kind is FactKind.ERASED}
+        self.tasks = [task for task in every if task.sight == WHOLE]
         self.live = [task for task in self.tasks if task.state in LIVE_STATES]
+        self.asked_of_some = [task for task in every if task.sight != WHOLE]
 
     def pair(self, task: Task) -> frozenset[RecordKey]:
         return frozenset((self.key_of[task.key.left_id], self.key_of[task.key.right_id]))
@@ -396,9 +400,20 @@ def _reached(
 def questions_are_those_of_a_derivation_from_everything(view: View) -> None:
     """[I32] What a component asks is what the whole would ask."""
     whole = Component(set(view.records), view.records, tuple(view.edges), tuple(view.standing))
-    wanted = wanted_tasks(view.world.registry.derivation.derive(whole, {}))
-    stored = {task.key: task for task in view.tasks}
-    for task in view.live:
+    _asked_rightly(view, whole, view.tasks)
+
+
+@law
+def questions_of_a_sight_are_those_of_its_records_alone(view: View) -> None:
+    """[I32, I34] Whatever people decide, of whichever queue."""
+    whole = Component(set(view.records), view.records, tuple(view.edges), tuple(view.standing))
+    _asked_rightly(view, whole.seen(SIGHT), view.asked_of_some)
+
+
+def _asked_rightly(view: View, records: Component, tasks: list[Task]) -> None:
+    wanted = wanted_tasks(view.world.registry.derivation.derive(records, {}))
+    stored = {task.key: task for task in tasks}
+    for task in (task for task in tasks if task.state in LIVE_STATES):
         assert task.key in wanted or task.state is TaskState.PROPOSED, f"{task.kind} is asked, and moot"
     for name, question in wanted.items():
         assert name in stored, f"{question.kind} is not asked"
@@ -526,12 +541,14 @@ class Machine(RuleBasedStateMachine):
         return MemoryStore()
 
     def new_world(self) -> World:
-        return World(
+        world = World(
             self.new_store(),
             parties=directory(consumers=CONSUMERS),
             policy=self.policy,
             rule=self.rule_of_two,
         )
+        world.registry.sights.of(SIGHT)
+        return world
 
     @initialize(seed=st.integers(0, 2**16))
     def begin(self, seed: int) -> None:
@@ -774,7 +791,8 @@ class Machine(RuleBasedStateMachine):
         return [fact.id for fact in changed if fact.id not in known]
 
     def tasks(self) -> list[Task]:
-        return self.world.tasks()
+        """What is asked of those who see every site, and of those who see two."""
+        return self.world.tasks() + self.world.registry.tasks(sight=1, limit=ALL)
 
     @precondition(lambda self: self.tasks())
     @rule(at=some, answer=some, name=reviewer, undo=st.booleans())
@@ -820,7 +838,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.tasks())
     @rule(at=some, answer=some, name=reviewer)
     def answer_the_gravest(self, at: int, answer: int, name: str) -> None:
-        task = self.world.registry.urgent_tasks(limit=1)[0]
+        sight = at % 2
+        gravest = self.world.registry.urgent_tasks(limit=1, sight=sight)
+        task = (gravest or self.world.registry.urgent_tasks(limit=1, sight=1 - sight))[0]
         answers = sorted(ANSWERS[task.key.topic])
         verdict = answers[answer % len(answers)]
         decide = self.world.registry.decide
@@ -925,7 +945,8 @@ class Machine(RuleBasedStateMachine):
         """[I18, I47] Until what was looked at changes, or the decision is taken back."""
         facts = {fact.id: fact for fact in view.facts}
         with named("a_closed_question_stays_closed"):
-            for task in view.live:
+            every = (*view.tasks, *view.asked_of_some)
+            for task in (task for task in every if task.state in LIVE_STATES):
                 before = self.closed.get(task.id)
                 if before is not None and before.key.topic is not Topic.OVERLAY:
                     changed = (task.kind, task.reason, task.fingerprint) != (
@@ -934,7 +955,7 @@ class Machine(RuleBasedStateMachine):
                         before.fingerprint,
                     )
                     assert changed or (before.fact_id is not None and not facts[before.fact_id].stands)
-        self.closed = {task.id: task for task in view.tasks if task.state is TaskState.DECIDED}
+        self.closed = {task.id: task for task in every if task.state is TaskState.DECIDED}
 
     def no_identifier_is_borne_twice(self, view: View) -> None:
         """[I21] Whoever bore an identifier, it resolves or is not to be answered; the erased never come back."""

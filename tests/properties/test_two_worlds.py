@@ -17,29 +17,27 @@ from itertools import product
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from mpi.api.app import create_app
 from mpi.api.dependencies import Session
 from mpi.api.fhir import audit, feed
-from mpi.api.rest import feeds, journal, notifications, reports, views
+from mpi.api.rest import feeds, journal, notifications, reports, reviews, views
 from mpi.feeds.hl7v2 import pdq_query
 from mpi.feeds.hl7v2.handler import Hl7Handler
-from mpi.index import answers, finding, persons, reporting, timeline, versions
+from mpi.index import answers, finding, persons, reporting, sights, timeline, versions
 from mpi.index.derivation import Component
 from mpi.index.euid import native_euid
+from mpi.index.review import LIVE_STATES, WHOLE
 from mpi.security.keys import Role, create_key
 from mpi.settings import Settings
-from tests.fakes import MemoryStore, MemorySubscriptions
+from tests.fakes import MemoryReviews, MemoryStore, MemorySubscriptions
 from tests.federation import SITES, START, World, authority, key
 from tests.properties.limited_requests import SECRET
 from tests.properties.two_worlds import (
-    AUDITOR,
     DOORS,
-    LEAD,
+    LIMITED,
     PEOPLE,
     PORTAL,
-    REVIEWER,
     VALUES,
     Federation,
     at_evening,
@@ -233,7 +231,34 @@ def requests_to_everybody(monkeypatch, _):
 
 def figures_of_everybody(monkeypatch, _):
     true_figures = reporting.Reporting.figures
-    monkeypatch.setattr(reporting.Reporting, "figures", lambda self, domains: true_figures(self, EVERYBODY))
+    monkeypatch.setattr(
+        reporting.Reporting,
+        "figures",
+        lambda self, domains, sight: true_figures(self, EVERYBODY, sight=sight),
+    )
+
+
+def questions_of_the_whole_index(monkeypatch, _):
+    monkeypatch.setattr(sights.Sights, "of", lambda self, visible: WHOLE)
+
+
+def questions_of_every_sight(monkeypatch, _):
+    true_tasks = timeline._tasks
+
+    def told(uow, records, visible, sight):
+        for each in (WHOLE, sight):
+            yield from true_tasks(uow, records, visible, each)
+
+    monkeypatch.setattr(timeline, "_tasks", told)
+
+
+def a_question_of_any_queue(monkeypatch, _):
+    """A number is enough to read it."""
+    monkeypatch.setattr(reviews, "_task", lambda session, task_id: None)
+    true_page = MemoryReviews.page
+    monkeypatch.setattr(
+        MemoryReviews, "page", lambda self, *, sight, **which: true_page(self, sight=None, **which)
+    )
 
 
 def told_of_everybody(monkeypatch, _):
@@ -297,6 +322,12 @@ FAULTS = (
     (requests_to_everybody, ("corrections",)),
     (figures_of_everybody, ("indicators",)),
     (told_of_everybody, ("sent",)),
+    (told_of_everybody, ("queue",)),
+    (questions_of_the_whole_index, ("queue",)),
+    (questions_of_the_whole_index, ("indicators",)),
+    (questions_of_the_whole_index, ("timeline",)),
+    (questions_of_every_sight, ("timeline",)),
+    (a_question_of_any_queue, ("question",)),
     (everybody_s_notifications, ("told",)),
     (everybody_s_notifications, ("notifications",)),
     (everybody_s_queues, ("notifications",)),
@@ -328,18 +359,36 @@ def test_a_planted_leak_is_seen(client, monkeypatch, fault, doors):
 # ---------------------------------------------------------------------- those who work on the questions
 
 
+def questions_of(world, sight):
+    """What a queue asks today, by what and about whom."""
+    with world.store.read() as uow:
+        tasks = uow.reviews.page(states=LIVE_STATES, limit=10_000, sight=sight)
+        ends = uow.records.by_ids({i for task in tasks for i in (task.key.left_id, task.key.right_id)})
+        return {
+            (task.key.topic, ends[task.key.left_id].key, ends[task.key.right_id].key): (
+                *(task.kind, task.reason, task.state, task.weight_bits, task.priority),
+                dict(task.fingerprint),
+            )
+            for task in tasks
+        }
+
+
 @settings(_SETTINGS, max_examples=PAIRS)
-@given(of_a=by_a, one=by_b, other=by_b, caller=st.sampled_from([REVIEWER, LEAD, AUDITOR]))
-def test_a_question_that_both_worlds_ask_says_the_same_of_its_records(client, of_a, one, other, caller):
-    """Which questions there are follows from the whole index (see the manual); what they say of A does not."""
-    here, there = Federation(client), Federation(client)
-    here.live(of_a, one)
-    there.live(of_a, other)
+@given(of_a=by_a, of_b=by_b)
+def test_the_queue_of_a_sight_is_that_of_an_index_that_holds_nothing_else(client, of_a, of_b):
+    alone, among = Federation(client), Federation(client)
+    alone.live(of_a, [[]] * 7)
+    among.live(of_a, of_b)
+    sight = among.world.registry.sights.of(LIMITED)
+    kept = questions_of(among, sight)
 
-    said, also_said = here.questions(caller), there.questions(caller)
+    assert kept == questions_of(alone, WHOLE)
 
-    for asked in said.keys() & also_said.keys():
-        assert said[asked] == also_said[asked]
+    with among.store.write() as uow:  # made late, as for a key of today over the records of years
+        late = uow.sights.keep(LIMITED | {authority("C").universal_id})
+        uow.commit()
+    assert among.world.registry.sights.of(late.domains) == late.id
+    assert questions_of(among, late.id) == kept
 
 
 def test_who_sees_one_site_is_shown_nothing_of_another_by_any_role(client):

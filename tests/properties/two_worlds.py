@@ -64,7 +64,7 @@ _RANDOM = (
 )
 """What is drawn at random in answers."""
 _NUMBERS = re.compile(
-    rb'"((?:\w+_)?id|next|statement|fact|task|repeats|replay_of)":\d+|(report|fact|message|statement|correction)/\d+'
+    rb'"((?:\w+_)?id|next|statement|fact|task|repeats|replay_of)":\d+|(report|fact|message|statement|correction|task)/\d+'
 )
 """Rows are numbered for the whole federation, for those who work on them (see the manual)."""
 
@@ -137,6 +137,12 @@ DOORS: Mapping[str, tuple[tuple[str, ...], st.SearchStrategy[Any]]] = {
     "answer": (VIGILANCE, st.tuples(numbers, st.sampled_from(["accept", "reject", "answer"]))),
     "corrections": ((SITE, REVIEWER, LEAD, AUDITOR), st.tuples(st.sampled_from(["all", "open", "overdue"]))),
     "indicators": ((REVIEWER, LEAD, AUDITOR), st.tuples()),
+    "queue": (
+        (REVIEWER, LEAD, AUDITOR),
+        st.tuples(st.sampled_from(["live", "all", "urgent"]), st.sampled_from(["1", "50"]), moments),
+    ),
+    "question": ((REVIEWER, LEAD, AUDITOR), st.tuples(numbers)),
+    "work": (VIGILANCE, st.tuples(numbers, st.sampled_from(["claim", "release", "undecided", "dismissed"]))),
     "facts": ((REVIEWER, LEAD, AUDITOR), st.tuples()),
     "told": ((AUDITOR,), st.tuples(st.sampled_from(["pix-a", "portal"]), own_records, st.integers(0, 7))),
     "notifications": (
@@ -169,16 +175,24 @@ DOORS: Mapping[str, tuple[tuple[str, ...], st.SearchStrategy[Any]]] = {
 }
 """Door -> who may be limited and is let in there, and what they may ask."""
 _NUMBERED = frozenset(
-    {"timeline", "reports", "file", "answer", "corrections", "facts", "told", "notifications", "journal"}
+    {
+        *(
+            "timeline",
+            "reports",
+            "file",
+            "answer",
+            "corrections",
+            "facts",
+            "told",
+            "notifications",
+            "journal",
+        ),
+        *("queue", "question", "work"),
+    }
 )
 _SUBSCRIPTION = re.compile(rb'(?<=/fhir/Subscription/)\d+|(?<="id":")\d+(?=")')
 _OTHER_HEADERS = frozenset({"date", "content-length", "location"})
 """What follows from the body, or is in it."""
-_OF_ALL = {"indicators": ("tasks", "collisions", "duplicates", "duplicate_rate"), "timeline": ("asked",)}
-"""
-What follows from the questions and the sets of the whole index, for those who work on them (see the manual): fields,
-and a kind of happening.
-"""
 _SHOWN_NUMBERS = frozenset({REVIEWER, LEAD, AUDITOR})
 """Who is shown the numbers of facts with a patient."""
 
@@ -244,6 +258,7 @@ class Federation:
         names = {role: f"{role}-a" for role in Role} | {Role.SITE: SITE}
         self.secrets = {name: self._key(name, role, LIMITED) for role, name in names.items()}
         self._key("portal", Role.PORTAL, ())
+        self.world.registry.sights.of(LIMITED)
         for owner, domains in ((PORTAL, LIMITED), ("portal", everything)):
             self._subscribe(owner, domains)
 
@@ -305,22 +320,11 @@ class Federation:
         numbered = door in _NUMBERED or (door == "explain" and caller in _SHOWN_NUMBERS)
         if door == "subscriptions":
             found = [(status, headers, _SUBSCRIPTION.sub(b"#", body)) for status, headers, body in found]
-        return [tuple(_steady(_apart(part, door), numbered) for part in answer) for answer in found]
+        return [tuple(_steady(part, numbered) for part in answer) for answer in found]
 
     def _serve(self) -> None:
         state = self.client.app.state
         state.store, state.registry = self.store, self.world.registry
-
-    def questions(self, caller: str) -> dict[Any, Any]:
-        """By what is asked about which records: what a caller is shown of those records."""
-        self._serve()
-        doors, shown = _Doors(self, caller), {}
-        listed = json.loads(doors.http("GET", "/api/v1/reviews?state=open&state=decided&state=obsolete")[2])
-        for task in listed["reviews"]:
-            one = json.loads(doors.http("GET", f"/api/v1/reviews/{task['id']}")[2])
-            asked_of = one["topic"], one["left"]["id"], one["right"]["id"]
-            shown[asked_of] = {name: one[name] for name in ("left", "right", "score", "would_change")}
-        return shown
 
 
 def _steady(part: Any, numbered: bool) -> Any:
@@ -329,23 +333,6 @@ def _steady(part: Any, numbered: bool) -> Any:
     for pattern, instead in _RANDOM:
         part = pattern.sub(instead, part)
     return _NUMBERS.sub(rb"\1\2#", part) if numbered else part
-
-
-def _apart(part: Any, door: str) -> Any:
-    """An answer, less what of it follows from the whole index."""
-    if door not in _OF_ALL or not isinstance(part, bytes):
-        return part
-    left_out = _OF_ALL[door]
-
-    def kept(fields: dict[str, Any]) -> dict[str, Any] | None:
-        return (
-            None if fields.get("what") in left_out else {k: v for k, v in fields.items() if k not in left_out}
-        )
-
-    body = json.loads(part, object_hook=kept)
-    if "happenings" in body:
-        body["happenings"] = [one for one in body["happenings"] if one is not None]
-    return json.dumps(body, separators=(",", ":")).encode()
 
 
 @dataclass
@@ -359,6 +346,8 @@ class _Doors:
         special: dict[str, Callable[..., list[tuple[Any, ...]]]] = {
             "reports": self._reports,
             "answer": self._answer_report,
+            "question": self._question,
+            "work": self._work,
             "search": self._search,
             "read": self._read,
             "subscriptions": self._subscriptions,
@@ -395,6 +384,30 @@ class _Doors:
         asks = {"asks": [CorrectionKind.RESTATE]} if decision == "accept" else {}
         body = {"decision": decision, "version": one["version"], **asks}
         return [listed, self.http("POST", f"/api/v1/reports/{one['id']}/decision", {"json": body})]
+
+    def _question(self, number: int) -> list[tuple[Any, ...]]:
+        """One question, of whatever state."""
+        listed = self.http(*request("queue", "all", "50", None))
+        found = json.loads(listed[2]).get("reviews", [])
+        one = [self.http("GET", f"/api/v1/reviews/{found[number % len(found)]['id']}")] if found else []
+        return [listed, *one]
+
+    def _work(self, number: int, what: str) -> list[tuple[Any, ...]]:
+        """
+        What somebody does with a question of theirs.
+
+        A verdict that becomes a fact may be refused for what its reviewer does not see: it binds everybody.
+        """
+        listed = self.http(*request("queue", "live", "50", None))
+        found = json.loads(listed[2]).get("reviews", [])
+        if not found:
+            return [listed]
+        one = found[number % len(found)]
+        path = f"/api/v1/reviews/{one['id']}"
+        if what in ("claim", "release"):
+            return [listed, self.http("POST", f"{path}/{what}"), self.http("GET", path)]
+        body = {"verdict": what, "version": one["version"]}
+        return [listed, self.http("POST", f"{path}/verdict", {"json": body}), self.http("GET", path)]
 
     def _search(self, wanted: str) -> list[tuple[Any, ...]]:
         """Page after page."""

@@ -126,7 +126,9 @@ def patient_timeline(euid: Euid, session: MayReadTimeline, as_of: AsOf = None) -
 
     What is also about records that are not the caller's to see is left out.
     """
-    found = session.registry.timeline(euid, visible=session.visible, actor=session.caller.actor)
+    found = session.registry.timeline(
+        euid, visible=session.visible, actor=session.caller.actor, sight=session.sight
+    )
     return TimelineOut(
         asked=euid,
         happenings=[views.happening(session, item) for item in found if as_of is None or item.at <= as_of],

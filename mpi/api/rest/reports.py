@@ -202,7 +202,7 @@ def withdraw_correction(correction_id: RowId, session: MayAskSites) -> Correctio
 def indicators(session: MayReadIndicators) -> IndicatorsOut:
     """How identities do in the domains you see: statuses, duplicates, questions, reports, corrections."""
     now = datetime.now(UTC)
-    figures = session.registry.reporting.figures(session.visible)
+    figures = session.registry.reporting.figures(session.visible, sight=session.sight)
     session.record_read("indicators.read")
     return shown_figures(session, figures, at=now)
 

@@ -11,7 +11,7 @@ from mpi.api.problems import incompatible
 from mpi.api.rest import views
 from mpi.api.rest.bodies import ReviewOut, TaskOut, TasksOut, VerdictIn
 from mpi.api.rest.conflicts import only_seen
-from mpi.api.rest.paging import next_of, visible_rows
+from mpi.api.rest.paging import next_of
 from mpi.api.rest.preconditions import IfMatch, check_unchanged, etag
 from mpi.errors import StaleReview, UnknownReview
 from mpi.index.review import LIVE_STATES, Task, TaskKind, TaskState
@@ -39,25 +39,24 @@ def reviews(
     limit: Limit = 50,
     as_of: AsOf = None,
 ) -> TasksOut:
-    """Review tasks by ascending id, as they are or as they were, or what matters most first."""
+    """
+    Review tasks by ascending id, as they are or as they were, or what matters most first.
+
+    Who sees some domains has a queue of their own: what an index that holds nothing else would ask. 503 while
+    it is being made, once.
+    """
     states = frozenset(state) if state else LIVE_STATES
     if order == "priority" and as_of is not None:
         raise incompatible("order", "by priority, the queue is read as it is now: without as_of")
 
-    def by_id(start: int, size: int) -> list[Task]:
-        return session.registry.tasks(states=states, kind=kind, after=start, limit=size, as_of=as_of)
-
-    def by_priority(start: Task | None, size: int) -> list[Task]:
-        return session.registry.urgent_tasks(states=states, kind=kind, after=start, limit=size)
-
-    def keep(tasks: list[Task]) -> list[Task]:
-        return _visible_tasks(session, tasks)
-
+    sight = session.sight
     if order == "priority":
         start = _place(session, after, after_priority)
-        rows = visible_rows(by_priority, keep, lambda task: task, session=session, after=start, limit=limit)
+        rows = session.registry.urgent_tasks(states=states, kind=kind, after=start, limit=limit, sight=sight)
     else:
-        rows = visible_rows(by_id, keep, lambda task: task.id, session=session, after=after, limit=limit)
+        rows = session.registry.tasks(
+            states=states, kind=kind, after=after, limit=limit, as_of=as_of, sight=sight
+        )
     session.record_read("review.list")
     following = next_of(rows, limit)
     return TasksOut(
@@ -138,24 +137,17 @@ def _changed(response: Response, task: Task) -> TaskOut:
     return views.task(task)
 
 
-def _visible_tasks(session: Session, tasks: list[Task]) -> list[Task]:
-    """Tasks of which both records are in domains the caller sees."""
-    with session.store.read() as uow:
-        records = uow.records.by_ids({i for task in tasks for i in (task.key.left_id, task.key.right_id)})
-    seen = {record.id for record in records.values() if record.key.domain in session.visible}
-    return [task for task in tasks if {task.key.left_id, task.key.right_id} <= seen]
-
-
 def _task(session: Session, task_id: int) -> Task:
     """
-    A task the caller may see.
+    A task of the caller's own queue.
 
     Raises:
-        UnknownReview: it may not, or there is none: the same answer for both.
+        UnknownReview: it is of another, or there is none: the same answer for both.
     """
+    sight = session.sight
     with session.store.read() as uow:
         task = uow.reviews.get(task_id)
-    if task is None or not _visible_tasks(session, [task]):
+    if task is None or task.sight != sight:
         raise UnknownReview(f"review {task_id}: no such task")
     return task
 

@@ -132,10 +132,11 @@ def test_a_limited_reviewer_decides_within_its_domain(served):
 
     [listed] = served.get("/api/v1/reviews", by="reviewer-a").json()["reviews"]
 
-    assert listed["id"] == task.id
+    assert (listed["kind"], listed["weight_bits"]) == (task.kind, task.weight_bits)
     body = {"verdict": "different", "version": listed["version"]}
-    assert served.post(f"/api/v1/reviews/{task.id}/verdict", body, by="reviewer-a").status_code == 200
+    assert served.post(f"/api/v1/reviews/{listed['id']}/verdict", body, by="reviewer-a").status_code == 200
     assert len(served.get("/api/v1/facts", by="reviewer-a").json()["facts"]) == 1
+    assert served.world.tasks() == []
 
 
 def test_the_journal_shows_what_became_of_messages_and_not_what_they_said(served):

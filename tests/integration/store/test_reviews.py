@@ -9,6 +9,8 @@ from mpi.index.ports import Store, UnitOfWork
 from mpi.index.review import (
     LIVE_STATES,
     TOPIC,
+    WHOLE,
+    Sight,
     Task,
     TaskKey,
     TaskKind,
@@ -256,3 +258,60 @@ def test_the_most_urgent_come_first_and_page_by_page(store: Store) -> None:
         decided = uow.reviews.get(tasks[4])
         assert urgent(states=LIVE_STATES, kind=TaskKind.CONFLICT, after=decided, limit=1) == [tasks[1]]
         assert uow.reviews.urgent(states=LIVE_STATES, limit=1) == uow.reviews.touching([ids[2]])
+
+
+def test_each_sight_has_a_task_of_its_own_about_a_pair(store: Store) -> None:
+    with store.write() as uow:
+        a, b = add_record(uow, "A"), add_record(uow, "B")
+        asked = wanted(TaskKind.POTENTIAL_LINK, a, b, priority=3)
+        of_all, of_one = (uow.reviews.open(asked, at=NOON, sight=sight) for sight in (WHOLE, 7))
+        uow.commit()
+    with store.read() as uow:
+        assert [task.sight for task in uow.reviews.touching([a])] == [WHOLE, 7]
+        assert [task.sight for task in uow.reviews.history([of_all, of_one])] == [WHOLE, 7]
+        for sight, expected in ((WHOLE, [of_all]), (7, [of_one]), (8, [])):
+            for page in (
+                uow.reviews.page(states=LIVE_STATES, sight=sight),
+                uow.reviews.page(states=LIVE_STATES, sight=sight, as_of=later(1)),
+                uow.reviews.page(states=LIVE_STATES, sight=sight, kind=TaskKind.POTENTIAL_LINK),
+                uow.reviews.urgent(states=LIVE_STATES, sight=sight),
+            ):
+                assert [task.id for task in page] == expected
+        assert [task.id for task in uow.reviews.page(states=LIVE_STATES)] == [of_all]
+        assert [task.id for task in uow.reviews.page(states=LIVE_STATES, sight=None)] == [of_all, of_one]
+        assert uow.reviews.counts()[TaskState.OPEN] == 1
+
+
+def test_a_change_keeps_whose_a_task_is(store: Store) -> None:
+    with store.write() as uow:
+        a = add_record(uow, "A")
+        opened = uow.reviews.get(uow.reviews.open(wanted(TaskKind.OVERLAY, a, a), at=NOON, sight=7))
+        assert opened is not None
+        changed = uow.reviews.change(replace(opened, sight=WHOLE, reason="other"), at=later(1))
+
+        assert changed == replace(opened, version=2, reason="other", changed_at=later(1))
+
+
+def test_a_sight_is_kept_once_and_made_again_when_it_is_kept_again(store: Store) -> None:
+    domains = frozenset({"2.999.2", "2.999.1"})
+    with store.write() as uow:
+        assert uow.sights.of(domains) is None
+        sight = uow.sights.keep(domains)
+        other = uow.sights.keep({"2.999.1"})
+        uow.sights.advance(sight.id, 9)
+        uow.commit()
+    assert WHOLE < sight.id < other.id
+    with store.write() as uow:
+        assert uow.sights.of(["2.999.1", "2.999.2"]) == replace(sight, position=9)
+        assert uow.sights.kept() == [replace(sight, position=9), other]
+        uow.sights.advance(sight.id, None)
+        uow.sights.drop(other.id)
+        uow.commit()
+    with store.write() as uow:
+        assert uow.sights.kept() == [replace(sight, position=None)]
+        assert uow.sights.of(other.domains) is None
+        assert uow.sights.keep(other.domains) == Sight(other.id, other.domains, 0)
+        assert uow.sights.kept() == [replace(sight, position=None), other]
+        for change in (lambda: uow.sights.advance(99, 1), lambda: uow.sights.drop(99)):
+            with pytest.raises(LookupError):
+                change()

@@ -192,7 +192,7 @@ def test_the_most_urgent_tasks_are_read_in_the_order_of_their_index(
     steps = [step.detail for step in plan]
 
     read = [(step, after) for step, after in pairwise(steps) if step.startswith("SEARCH task")]
-    assert ["ix_task_state_priority_id" in step for step, _ in read] == [True] * 3
+    assert ["ix_task_sight_state_priority_id" in step for step, _ in read] == [True] * 3
     assert not any(after.startswith("USE TEMP") for _, after in read)  # only the heads are sorted, together
 
 
