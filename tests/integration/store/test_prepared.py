@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import bindparam, func, insert, select, text, union, update
+from sqlalchemy import bindparam, func, insert, select, union, update
 
 from mpi.errors import StoreError
 from mpi.store import SqlStore
+from mpi.store.prepared import Prepared
 from mpi.store.session import Session
 from mpi.store.tables import AUDIT, HARVEST_PROGRESS, META, RELINK
+from tests.conftest import PostgresServer
 from tests.integration.store.examples import NOON
 
 FAR = timedelta(days=400)
@@ -152,33 +154,41 @@ def test_what_the_database_refuses_is_a_store_error_and_ends_the_unit_of_work(
     assert failure.value.__cause__ is failure.value.__context__ is None
 
 
-def test_a_connection_that_dies_under_a_prepared_statement_is_replaced(
-    request: pytest.FixtureRequest, postgres_store: SqlStore
+def test_a_connection_that_dies_under_a_prepared_statement_is_given_up(
+    postgres_server: PostgresServer, postgres_store: SqlStore
 ) -> None:
-    server = request.getfixturevalue("postgres_server")
     reading = select(HARVEST_PROGRESS.c.source)
     for unit_of_work in (postgres_store.write, postgres_store.read):
-        with unit_of_work() as uow, pytest.raises(StoreError):  # noqa: PT012  lost in between
+        with unit_of_work() as uow:
+            session = uow._session  # type: ignore[attr-defined]
             for _ in range(3):
-                uow._session.rows(reading)  # type: ignore[attr-defined]
-            server.disconnect_everybody()
-            uow._session.rows(reading)  # type: ignore[attr-defined]
+                session.rows(reading)
+            postgres_server.disconnect_everybody()
+            with pytest.raises(StoreError):
+                session.rows(reading)
+            assert session._connection.invalidated
+            with pytest.raises(StoreError):
+                session.rows(reading)
         with unit_of_work() as uow:
             assert uow._session.rows(reading) == []  # type: ignore[attr-defined]
 
 
-def test_whoever_is_interrupted_gives_the_connection_up(
+def test_a_connection_on_which_somebody_was_interrupted_is_given_up(
     postgres_store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asleep = select(func.pg_sleep(text("0")))
-    with postgres_store.write() as uow, pytest.raises(KeyboardInterrupt):  # noqa: PT012  the third time
+    reading = select(HARVEST_PROGRESS.c.source)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with postgres_store.write() as uow:
         session = uow._session  # type: ignore[attr-defined]
-        for _ in range(2):
-            session.rows(asleep)
-        prepared = session._prepared.find(asleep, {})
-        monkeypatch.setattr(type(prepared), "_read", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        session.rows(asleep)
-    assert session._connection.closed or session._connection.invalidated
+        for _ in range(3):
+            session.rows(reading)
+        monkeypatch.setattr(Prepared, "_read", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            session.rows(reading)
+        assert session._connection.invalidated
     monkeypatch.undo()
     with postgres_store.write() as uow:
         uow._session.change(insert(META), {"key": "k", "value": "v"})  # type: ignore[attr-defined]
