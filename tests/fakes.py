@@ -528,6 +528,11 @@ class MemoryRecords(_Repository):
         self._uow.put(data.native_euids, native_euid, record_id)
         return record_id
 
+    def add_folded(self, record: StoredRecord, *, blocking_keys: Sequence[int]) -> int:
+        record_id = self.add(record.key, record.native_euid)
+        self.save_current(replace(record, id=record_id), blocking_keys=blocking_keys)
+        return record_id
+
     def add_statement(
         self, record_id: int, statement: SourceRecord, *, message_id: int, recorded_at: datetime
     ) -> int:

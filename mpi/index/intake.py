@@ -113,18 +113,39 @@ class Intake:
         statement = _not_from_the_future(statement, at)
         key = statement.key
         known = uow.records.epochs(key.domain, key.value)
-        first = known[0] if known else self._new(uow, key)
+        if not known:
+            return self._first_heard_of(uow, key, statement, message_id=message_id, at=at)
+        first = known[0]
         statement_id = uow.records.add_statement(first.id, statement, message_id=message_id, recorded_at=at)
-        never_stated = len(known) <= 1 and not any(record.first_event_time for record in known)
-        if never_stated and not (known and uow.facts.standing((key,))):  # nothing to compare it with
+        never_stated = len(known) == 1 and not first.first_event_time
+        if never_stated and not uow.facts.standing((key,)):  # nothing to compare it with
             only = StoredStatement(statement_id, first.id, statement, message_id, at)
             return self._fold_epoch(uow, first, Epoch(0, [only]))
         return self.refold(uow, key)
 
+    def _first_heard_of(
+        self, uow: UnitOfWork, key: RecordKey, statement: SourceRecord, *, message_id: int, at: datetime
+    ) -> "Folded":
+        """
+        A record that is created with what its first statement makes of it.
+
+        The statement has no number before its record has one, and needs none to be folded: it is the only one.
+        """
+        only = StoredStatement(0, 0, statement, message_id, at)
+        record = fold(self._blank(key), Epoch(0, [only]))
+        keys = keys_of(record)
+        record = replace(record, id=uow.records.add_folded(record, blocking_keys=keys))
+        uow.records.add_statement(record.id, statement, message_id=message_id, recorded_at=at)
+        return self.compare(uow, record, keys)
+
     def _new(self, uow: UnitOfWork, key: RecordKey) -> StoredRecord:
         """A record of which nothing is stated yet."""
+        blank = self._blank(key)
+        return replace(blank, id=uow.records.add(key, blank.native_euid))
+
+    def _blank(self, key: RecordKey) -> StoredRecord:
         native = native_euid(self._euid_secret, key)
-        return StoredRecord(uow.records.add(key, native), key, native, None, Demographics(), Traits())
+        return StoredRecord(0, key, native, None, Demographics(), Traits())
 
     def _reconcile(
         self, uow: UnitOfWork, former: RecordKey, stated: SourceRecord, *, message_id: int, at: datetime

@@ -532,6 +532,9 @@ class Records(Protocol):
     def add(self, key: RecordKey, native_euid: str) -> int:
         """Create a record nobody stated yet (no traits, no first event time)."""
 
+    def add_folded(self, record: StoredRecord, *, blocking_keys: Sequence[int]) -> int:
+        """`add` and `save_current` in one: create a record with its first fold. The id it has is not looked at."""
+
     def add_statement(
         self, record_id: int, statement: SourceRecord, *, message_id: int, recorded_at: datetime
     ) -> int: ...

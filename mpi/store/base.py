@@ -44,6 +44,7 @@ from mpi.store.journal import SqlInbox
 from mpi.store.links import SqlEdges, SqlFacts, SqlMemberships
 from mpi.store.models import SqlModels
 from mpi.store.outbox import SqlOutbox, SqlSubscriptions
+from mpi.store.prepared import PreparedStatements
 from mpi.store.records import Folds, SqlRecords
 from mpi.store.relinks import SqlRelinks
 from mpi.store.reports import SqlCorrections, SqlIndicators, SqlReports
@@ -106,6 +107,8 @@ class SqlStore(ABC):
         self._writer_engine = writer
         self._reader_engine = reader
         self._in_this_thread = threading.local()
+        self._prepared_writes = PreparedStatements(writer.dialect)
+        self._prepared_reads = PreparedStatements(reader.dialect)
         self._folds = Folds()
         self._traces = GroupCommit(self._append)
         self._beside = ExitStack()
@@ -150,7 +153,7 @@ class SqlStore(ABC):
             RuntimeError: this thread already has a unit of work open.
         """
         with self._one_at_a_time(), self._writers_turn():
-            session = Session(self._begin_write(), writes=True)
+            session = Session(self._begin_write(), self._prepared_writes, writes=True)
             try:
                 yield SqlUnitOfWork(session, self._folds)
             finally:
@@ -166,7 +169,7 @@ class SqlStore(ABC):
             RuntimeError: this thread already has a unit of work open.
         """
         with self._one_at_a_time(), self._readers_turn():
-            session = Session(self._begin_read(), writes=False)
+            session = Session(self._begin_read(), self._prepared_reads, writes=False)
             try:
                 yield SqlUnitOfWork(session, self._folds)
             finally:

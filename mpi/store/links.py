@@ -35,7 +35,6 @@ from mpi.store.tables import EDGE, FACT, MEMBERSHIP
 
 _E, _F, _M = EDGE.c, FACT.c, MEMBERSHIP.c
 
-_INSERT_EDGE = insert(EDGE)
 _DELETE_EDGES = delete(EDGE).where(
     or_(_E.left_id == bindparam("record_id"), _E.right_id == bindparam("record_id"))
 )
@@ -128,7 +127,7 @@ class SqlEdges:
             self._session.unnamed.named(
                 "edge", (end for edge in edges for end in (edge.left_id, edge.right_id))
             )
-            self._session.change(_INSERT_EDGE, [_edge_row(edge) for edge in edges])
+            self._session.insert_all(EDGE, [_edge_row(edge) for edge in edges])
 
     def touching(self, record_ids: Collection[int]) -> list[Edge]:
         asked = self._session.unnamed.others("edge", record_ids)

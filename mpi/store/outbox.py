@@ -88,7 +88,6 @@ _LAST_TOLD = (
     .where(_T.audience == bindparam("audience"), _T.set_id.in_(_OF_THESE))
     .order_by(_T.set_id)
 )
-_NOTE = insert(TOLD)
 _FORGET = delete(TOLD).where(
     _T.audience == bindparam("audience"), AmongKeys(_T.domain, _T.value, literal(0), "keys")
 )
@@ -219,7 +218,7 @@ class SqlOutbox:
             for domain, value in sorted(members)
         ]
         if rows:
-            self._session.change(_NOTE, rows)
+            self._session.insert_all(TOLD, rows)
 
     def backlogs(self) -> list[Backlog]:
         waiting = {

@@ -30,7 +30,7 @@ _WRITERS_LOCK = int.from_bytes(b"mpi-writ")
 """Every writer of every process takes this advisory lock first, and holds it to the end of its transaction."""
 
 _CLAIM = select(func.pg_try_advisory_lock(bindparam("key", type_=BigInteger)))
-_TAKE_TURN = select(func.pg_advisory_xact_lock(_WRITERS_LOCK))
+_BEGIN_IN_TURN = f"BEGIN; SELECT pg_advisory_xact_lock({_WRITERS_LOCK})"
 _TAKE_SNAPSHOT = select(literal(1))
 """PostgreSQL takes a reader's snapshot with its first statement; a dead connection is found out by it, too."""
 
@@ -66,6 +66,15 @@ class PostgresStore(SqlStore):
             pool_size=1,
         )
         reader = _engine(url, {"statement_timeout": _STATEMENT_TIMEOUT_MS}, pool_size=_READERS)
+
+        @event.listens_for(writer, "connect")
+        def _begin_expressly(dbapi_connection: Any, _record: object) -> None:
+            dbapi_connection.autocommit = True  # the driver would begin in a journey to the server of its own
+
+        @event.listens_for(writer, "begin")
+        def _begin_in_turn(connection: Connection) -> None:
+            # Two statements in one text are sent only when none has parameters.
+            connection.exec_driver_sql(_BEGIN_IN_TURN, execution_options={"no_parameters": True})
 
         @event.listens_for(reader, "connect")
         def _only_read(dbapi_connection: Any, _record: object) -> None:
@@ -111,7 +120,7 @@ class PostgresStore(SqlStore):
         self._claims_engine.dispose()
 
     def _begin_write(self) -> Connection:
-        return connect(self._writer_engine, first=_TAKE_TURN)
+        return connect(self._writer_engine)
 
     def _begin_read(self) -> Connection:
         return connect(self._reader_engine, first=_TAKE_SNAPSHOT)

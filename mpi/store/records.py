@@ -4,6 +4,7 @@ import json
 import secrets
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from itertools import islice
@@ -89,7 +90,6 @@ _ERASED: dict[str, Any] = {}
 _ERASE_STATEMENTS = update(STATEMENT).where(Among(_S.id, "ids")).values(stated=_ERASED)
 _KEYS_OF = select(_B.key).where(_B.record_id == bindparam("record_id"))
 _KEYS_OF_MANY = select(_B.record_id, _B.key).where(Among(_B.record_id, "ids")).order_by(_B.record_id, _B.key)
-_INSERT_KEY = insert(BLOCKING_KEY)
 _DELETE_KEY = delete(BLOCKING_KEY).where(
     _B.record_id == bindparam("of_record"), _B.key == bindparam("of_key")
 )
@@ -203,6 +203,14 @@ class SqlRecords:
         self._session.unnamed.created(record_id)
         return record_id
 
+    def add_folded(self, record: StoredRecord, *, blocking_keys: Sequence[int]) -> int:
+        record_id = self._session.insert(
+            _INSERT, {**record.key._asdict(), "native_euid": record.native_euid, **_fold(record)}
+        )
+        self._session.unnamed.created(record_id)
+        self._keep_found(replace(record, id=record_id), blocking_keys)
+        return record_id
+
     def add_statement(
         self, record_id: int, statement: SourceRecord, *, message_id: int, recorded_at: datetime
     ) -> int:
@@ -236,20 +244,13 @@ class SqlRecords:
         return _told(self._session.rows(_STATED_BY, {"message_id": message_id}))
 
     def save_current(self, record: StoredRecord, *, blocking_keys: Sequence[int]) -> None:
-        record_id = record.id
-        fold = {
-            "record_id": record_id,
-            "fold_token": _fold_token(),
-            "first_event_time": record.first_event_time,
-            "demographics": record.demographics.to_json(),
-            "traits": record.traits.to_json(),
-            "urgency": int(record.urgency),
-            "held_since": record.held_since,
-            "held_reason": record.held_reason,
-        }
-        if not self._session.change(_SAVE, fold):
+        if not self._session.change(_SAVE, {"record_id": record.id, **_fold(record)}):
             raise LookupError("no such record")
-        wanted = set(blocking_keys)
+        self._keep_found(record, blocking_keys)
+
+    def _keep_found(self, record: StoredRecord, blocking_keys: Sequence[int]) -> None:
+        """Write what a record is found by."""
+        record_id, wanted = record.id, set(blocking_keys)
         held: set[int] = set()
         is_new = not self._session.unnamed.others("key", (record_id,))
         keep(self._session, record, is_new=is_new)
@@ -260,7 +261,7 @@ class SqlRecords:
             self._session.change(_REMEMBER_KEYS, {"of_record": record_id, "keys": gone})
             self._session.change(_DELETE_KEY, [{"of_record": record_id, "of_key": key} for key in gone])
         if new := sorted(wanted - held):
-            self._session.change(_INSERT_KEY, [{"key": key, "record_id": record_id} for key in new])
+            self._session.insert_all(BLOCKING_KEY, [{"key": key, "record_id": record_id} for key in new])
 
     def blocking_keys(self, record_ids: Collection[int]) -> dict[int, frozenset[int]]:
         asked = self._session.unnamed.others("key", record_ids)
@@ -341,6 +342,19 @@ class SqlRecords:
 
 def _fold_token() -> int:
     return secrets.randbits(63)
+
+
+def _fold(record: StoredRecord) -> dict[str, Any]:
+    """What the statements of a record make of it, under a token of its own."""
+    return {
+        "fold_token": _fold_token(),
+        "first_event_time": record.first_event_time,
+        "demographics": record.demographics.to_json(),
+        "traits": record.traits.to_json(),
+        "urgency": int(record.urgency),
+        "held_since": record.held_since,
+        "held_reason": record.held_reason,
+    }
 
 
 def _told(rows: Iterable[AnyRow]) -> list[StoredStatement]:

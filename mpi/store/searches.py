@@ -14,7 +14,6 @@ from sqlalchemy import (
     bindparam,
     delete,
     false,
-    insert,
     literal_column,
     or_,
     select,
@@ -39,7 +38,6 @@ _ENOUGH: BindParameter[Any] = bindparam("enough")
 _OF_RECORD = (_N.name, _N.birth, _N.given, _N.past)
 _NAMES_OF = select(*_OF_RECORD).where(_N.record_id == bindparam("record_id"))
 _KEYS_OF = select(_K.key, _K.past).where(_K.record_id == bindparam("record_id"))
-_INSERT_NAME, _INSERT_KEY = insert(SEARCH_NAME), insert(SEARCH_KEY)
 _CHANGE_NAME = update(SEARCH_NAME).where(
     _N.record_id == bindparam("of_record"), _N.birth == bindparam("of_birth"), _N.name == bindparam("of_name")
 )
@@ -224,7 +222,7 @@ def _keep_names(session: Session, record: StoredRecord, rows: Sequence[AnyRow]) 
     held = {(row.name, row.birth): (row.given, row.past) for row in rows}
     wanted = {(row["name"], row["birth"]): row for row in rows_of(record)[0]}
     if new := [row for name, row in wanted.items() if name not in held]:
-        session.change(_INSERT_NAME, new)
+        session.insert_all(SEARCH_NAME, new)
     changed = [
         (name, {"given": row["given"], "past": False})
         for name, row in wanted.items()
@@ -245,7 +243,7 @@ def _keep_keys(session: Session, record: StoredRecord, rows: Sequence[AnyRow]) -
     held = {row.key: row.past for row in rows}
     wanted = {row["key"]: row for row in rows_of(record)[1]}
     if new := [row for key, row in wanted.items() if key not in held]:
-        session.change(_INSERT_KEY, new)
+        session.insert_all(SEARCH_KEY, new)
     for key, past in held.items():
         if past is (key in wanted):
             session.change(_CHANGE_KEY.values(past=not past), {"of_record": record.id, "of_key": key})

@@ -5,19 +5,22 @@ A repository runs statements through `Session` and never sees the driver.
 """
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Executable, Insert, Row
+from sqlalchemy import Connection, Executable, Insert, Row, Table, bindparam, insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from mpi.errors import StoreError
+from mpi.store.prepared import Parameters, PreparedStatements, Wire
 
 _ROWS_AT_A_TIME = 500
+_FEW_VALUES = 50
+"""The driver for PostgreSQL reads the text of a statement of more parameters each time."""
 
 _Result = TypeVar("_Result")
-Parameters = Mapping[str, Any]
 AnyRow = Row[*tuple[Any, ...]]
 
 
@@ -43,6 +46,16 @@ def _failure(error: Exception) -> Exception:
     told = cause or error
     code = getattr(told, "sqlite_errorname", None) or getattr(told, "sqlstate", None)
     return StoreError(f"the store failed: {code or type(told).__name__}")
+
+
+@lru_cache
+def _inserting(table: Table, columns: Sequence[str], count: int) -> Insert:
+    return insert(table).values(
+        [
+            {name: bindparam(f"{name}_{place}", type_=table.c[name].type) for name in columns}
+            for place in range(count)
+        ]
+    )
 
 
 class Unnamed:
@@ -81,8 +94,10 @@ class Session:
     and both databases must behave alike.
     """
 
-    def __init__(self, connection: Connection, *, writes: bool) -> None:
+    def __init__(self, connection: Connection, prepared: PreparedStatements, *, writes: bool) -> None:
         self._connection = connection
+        self._prepared = prepared
+        self._wire = Wire(connection)
         self._writes = writes
         self._over = False
         self._failed = False
@@ -90,7 +105,10 @@ class Session:
 
     def rows(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[AnyRow]:
         """Every row of a query."""
-        return self._run(lambda: self._connection.execute(statement, parameters).all())
+        given = parameters or {}
+        if (prepared := self._prepared.find(statement, given)) is not None:
+            return self._run(lambda: prepared.rows(self._wire, given))
+        return self._run(lambda: self._connection.execute(statement, given).all())
 
     def each(self, statement: Executable, parameters: Parameters | None = None) -> Iterator[AnyRow]:
         """
@@ -107,15 +125,31 @@ class Session:
 
     def first(self, statement: Executable, parameters: Parameters | None = None) -> AnyRow | None:
         """The first row of a query, if there is one."""
-        return self._run(lambda: self._connection.execute(statement, parameters).first())
+        given = parameters or {}
+        if (prepared := self._prepared.find(statement, given)) is not None:
+            return next(iter(self._run(lambda: prepared.rows(self._wire, given))), None)
+        return self._run(lambda: self._connection.execute(statement, given).first())
 
     def insert(self, statement: Insert, parameters: Parameters) -> int:
         """Insert one row and return its number."""
+        if (prepared := self._prepared.find(statement, parameters)) is not None:
+            return self._run(lambda: prepared.number(self._wire, parameters))
         key = self._run(lambda: self._connection.execute(statement, parameters).inserted_primary_key)
         return int(key[0])  # type: ignore[index]  # an insert of one row always has it
 
+    def insert_all(self, table: Table, rows: Sequence[Parameters]) -> None:
+        """Insert rows that name the same columns; a few of them by one statement."""
+        columns = tuple(rows[0])
+        if len(rows) * len(columns) > _FEW_VALUES:
+            self.change(insert(table), rows)
+            return
+        values = {f"{name}_{place}": row[name] for place, row in enumerate(rows) for name in columns}
+        self.change(_inserting(table, columns, len(rows)), values)
+
     def change(self, statement: Executable, parameters: Parameters | Sequence[Parameters]) -> int:
         """Run a write and return how many rows it met."""
+        if (prepared := self._prepared.find(statement, parameters)) is not None:
+            return self._run(lambda: prepared.count(self._wire, parameters))
         return self._run(lambda: self._connection.execute(statement, parameters).rowcount)
 
     def commit(self) -> None:
@@ -138,6 +172,7 @@ class Session:
     def close(self) -> None:
         """End the transaction, undoing what was not committed, and give the connection back."""
         self._over = True
+        self._wire.close()
         with suppress(SQLAlchemyError):  # nothing is kept either way, and the first error says more
             self._connection.close()
 

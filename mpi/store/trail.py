@@ -15,7 +15,6 @@ _CHAIN_PAGE = 1_000
 
 _A, _K = AUDIT.c, API_KEY.c
 _HEAD = select(_A.sequence, _A.hash).order_by(_A.sequence.desc()).limit(1)
-_APPEND = insert(AUDIT)
 _CHAIN = select(AUDIT).where(_A.sequence > bindparam("after")).order_by(_A.sequence).limit(_CHAIN_PAGE)
 _EVENT = select(AUDIT).where(_A.sequence == bindparam("sequence"))
 _INSERT_KEY = insert(API_KEY)
@@ -55,7 +54,7 @@ class SqlAuditTrail:
             )
             self._head = (last + 1, hash_)
         if rows:
-            self._session.change(_APPEND, rows)
+            self._session.insert_all(AUDIT, rows)
 
     def chain(self) -> Iterator[ChainedEvent]:
         after = 0

@@ -7,6 +7,7 @@ import pytest
 from mpi.errors import StoreError
 from mpi.identity.model import Demographics, Urgency
 from mpi.index.ports import Store, StoredStatement
+from mpi.index.sketches import sketches_of
 from tests.integration.store.examples import (
     DEMOGRAPHICS,
     EVERY_TEXT,
@@ -27,6 +28,27 @@ def test_a_record_nobody_stated_has_no_traits_and_no_first_time(store: Store) ->
         record_id = uow.records.add(key("A"), "EUID-A")
 
         assert uow.records.get(record_id) == blank_record(record_id, "A")
+
+
+def test_a_record_added_with_its_fold_is_one_added_and_saved(store: Store) -> None:
+    with store.write() as uow:
+        saved = uow.records.get(add_record(uow, "A", keys=(3, 7)))
+        record_id = uow.records.add_folded(
+            replace(saved, id=0, key=key("B"), native_euid="EUID-B"), blocking_keys=(7, 3, 7)
+        )
+        uow.commit()
+    with store.write() as uow:
+        both = {saved.id, record_id}
+
+        assert uow.records.get(record_id) == replace(saved, id=record_id, key=key("B"), native_euid="EUID-B")
+        assert uow.records.blocking_keys(both) == dict.fromkeys(both, frozenset({3, 7}))
+        assert sorted(uow.searches.sketches(both, domains=[saved.key.domain])) == [
+            (one, sketch) for one in sorted(both) for sketch in sorted(sketches_of(saved))
+        ]
+        uow.records.save_current(uow.records.get(record_id), blocking_keys=(7,))
+        assert uow.records.blocking_keys([record_id]) == {record_id: frozenset({7})}
+    with store.write() as uow, pytest.raises(StoreError):
+        uow.records.add_folded(replace(saved, native_euid="EUID-C"), blocking_keys=())
 
 
 def test_saving_the_fold_replaces_it(store: Store) -> None:
