@@ -396,6 +396,7 @@ ERRORS: Mapping[str, type[errors.MpiError]] = {
     "unknown-review": errors.UnknownReview,
     "link-conflict": errors.LinkConflict,
     "stale-review": errors.StaleReview,
+    "queue-being-made": errors.QueueBeingMade,
     "key-reused": errors.KeyReused,
     "already-done": errors.AlreadyDone,
     "precondition-failed": errors.PreconditionFailed,
