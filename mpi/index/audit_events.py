@@ -100,6 +100,7 @@ _OBJECTS: Final = {
     "key": SECURITY_RESOURCE,
     "action": SECURITY_RESOURCE,
     "relink": JOB,
+    "sight": JOB,
     "report": REPORT,
 }
 """By what the subject begins with, before its slash; anything else is a resource of this index."""
