@@ -293,6 +293,8 @@ class Derivation:
         Args:
             tasks: those of the sight that touch the component.
         """
+        if all(view.records[record_id].key.domain not in sight.domains for record_id in view.inside):
+            return
         situation = self.situation_in(uow, sight.domains, view)
         self._sync_tasks(uow, sight.id, tasks, wanted_tasks(situation), situation.nodes, at=at)
 

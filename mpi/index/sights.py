@@ -15,6 +15,8 @@ from mpi.index.derivation import Derivation
 from mpi.index.ports import Clock, Store
 from mpi.index.review import WHOLE, Sight
 
+NOTHING = -1
+"""The number of the sight of who sees no domain: nothing is ever asked in it."""
 RECORDS_PER_STEP = 200
 """How many records are looked at in one transaction, so that messages do not wait long for their turn."""
 
@@ -48,6 +50,8 @@ class Sights:
         """
         if self._domains <= visible:
             return WHOLE
+        if not visible:
+            return NOTHING
         with self._store.read() as uow:
             sight = uow.sights.of(visible)
         if sight is None or sight.position is not None:

@@ -136,9 +136,10 @@ def sees_every_domain(caller: Caller, directory: Directory) -> bool:
 
 
 def sights_of(callers: Iterable[Caller], directory: Directory) -> frozenset[frozenset[str]]:
-    """The domains that callers who are asked questions see, of those who do not see them all."""
+    """The domains that callers who are asked questions see, of those who see some and not all."""
     asked = (caller for caller in callers if may(caller, Action.READ_REVIEWS))
-    return frozenset(visible_domains(caller, directory) for caller in asked) - {_all_domains(directory)}
+    seen = frozenset(visible_domains(caller, directory) for caller in asked)
+    return seen - {_all_domains(directory), frozenset()}
 
 
 def sees_enterprise_identifiers(caller: Caller) -> bool:

@@ -143,6 +143,19 @@ def test_a_queue_that_somebody_makes_is_not_at_hand(served):
     assert served.get("/api/v1/reviews", by="lead-a").status_code == 200
 
 
+def test_of_who_sees_no_domain_nothing_is_asked(served):
+    served.secrets["lost"] = create_key(
+        served.store, name="lost", role=Role.LEAD, domains=["2.999.77"], clock=served.world.clock
+    )
+    served.world.state("A", "A1", person())
+    served.world.state("A", "A2", LOOKALIKE)
+
+    assert queue(served, by="lost") == []
+    assert sights_of(live_callers(served.store), served.parties) == {A}
+    with served.store.read() as uow:
+        assert uow.sights.kept() == []
+
+
 class Cut(Exception):
     pass
 
