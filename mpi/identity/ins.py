@@ -92,6 +92,11 @@ def matricule_key(body: str) -> str:
     return f"{97 - int(text) % 97:02d}"
 
 
+def matricule_text(text: str) -> str:
+    """A matricule as it is compared: no spaces, capital letters. What is no matricule is not refused."""
+    return "".join(text.split()).upper()
+
+
 def parse_matricule(text: str) -> Matricule:
     """
     Read an INS matricule: 13 characters and a key, spaces allowed.
@@ -101,7 +106,7 @@ def parse_matricule(text: str) -> Matricule:
 
     Source: CNAM nir-validation; months 01-12 and 20-99; departments 2A, 2B, 97x, 98x, 99.
     """
-    compact = "".join(text.split()).upper()
+    compact = matricule_text(text)
     match = _MATRICULE.fullmatch(compact)
     if match is None:
         raise InvalidMatricule("not the structure of a NIR or NIA")

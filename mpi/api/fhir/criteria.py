@@ -17,6 +17,7 @@ from typing import Any, Final
 from mpi.api.fhir.refusals import Refused
 from mpi.api.fhir.systems import clean, split_escaped, unescaped
 from mpi.feeds.fhir.fr_core import FrCore
+from mpi.identity.ins import matricule_text
 from mpi.identity.model import PartialDate, RecordKey
 from mpi.index.criteria import days_of
 from mpi.index.search import Period, Search, Spelling, Text
@@ -198,7 +199,7 @@ def _read_identifiers(
         elif own is not None and system == own and text:
             persons.append(text)
         elif system in ins and text:
-            matricules.append((ins[system], text.replace(" ", "").upper()))
+            matricules.append((ins[system], matricule_text(text)))
         elif system in systems:
             keys.append(RecordKey(systems[system], text))
         else:

@@ -317,6 +317,7 @@ class SearchIn(_In):
     postal_code: Trait = _trait("Postal code of residence.")
     domain: Trait = _trait("Namespace or OID of the identifier's domain.")
     id: Trait = _trait("An identifier of the person in that domain.")
+    ins: Trait = _trait("The INS of a qualified identity: the matricule with its key.")
     spelling: Spelling = Field(
         Spelling.LOOSE,
         description="How near names have to be: `exact`; `same` but for case, accents, particles and hyphens; "

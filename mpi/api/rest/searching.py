@@ -9,6 +9,8 @@ from mpi.api.instants import AsOf
 from mpi.api.rest import views
 from mpi.api.rest.bodies import FoundOut, HoldsOut, SearchIn, SearchOut
 from mpi.errors import InvalidIdentity
+from mpi.feeds.national import accepted_ins_oids
+from mpi.identity.ins import InvalidMatricule, parse_matricule
 from mpi.identity.model import PartialDate, RecordKey
 from mpi.identity.tabular import demographics_from_mapping, text_of
 from mpi.index.criteria import days_of
@@ -26,6 +28,7 @@ _PARTS = {
     "sex": ("sexe", "sex"),
     "postal_code": ("code postal", "postal code"),
     "identifiers": ("identifiant", "identifier"),
+    "ins": ("INS", "INS"),
 }
 _WAYS = {
     Why.SAME: ("identique", "the same"),
@@ -73,17 +76,18 @@ def _wanted(session: Session, body: SearchIn) -> Search:
     """
     name, given = _text(body.name, "name"), _text(body.given_name, "given_name")
     postal_code, value = _text(body.postal_code, "postal_code"), _text(body.id, "id")
-    birth = _birth(body)
+    birth, ins = _birth(body), _ins(session, body)
     named = _letters(name) >= _LETTERS and (given or postal_code)
-    if birth is None and not value and not named:
+    if birth is None and not value and not ins and not named:
         raise InvalidIdentity(
             "birth_date",
-            "needed, at least in part; without it an identifier, or three letters of a name with a given name "
-            "or a postal code",
+            "needed, at least in part; without it an identifier, an INS, or three letters of a name with a given "
+            "name or a postal code",
         )
     sex = demographics_from_mapping({"sex": body.sex}).sex
     return Search(
         identifiers=(_identifier(session, body, value),) if value else (),
+        ins=ins,
         family=(Text(name, body.spelling),) if name else (),
         given=(Text(given, body.spelling),) if given else (),
         birth=(birth,) if birth is not None else (),
@@ -109,6 +113,19 @@ def _date(value: Any, place: str) -> PartialDate | None:
         return demographics_from_mapping({"birth_date": value}).birth_date
     except InvalidIdentity as error:
         raise InvalidIdentity(place, error.problem) from None
+
+
+def _ins(session: Session, body: SearchIn) -> tuple[tuple[str, str], ...]:
+    """The INS that is asked for, under each OID that issues them here; none when it is not asked for."""
+    text = _text(body.ins, "ins")
+    if not text:
+        return ()
+    try:
+        matricule = parse_matricule(text).value
+    except InvalidMatricule as error:
+        raise InvalidIdentity("ins", str(error)) from None
+    oids = accepted_ins_oids(accept_test_ins=session.directory.accept_test_ins)
+    return tuple((oid, matricule) for oid in sorted(oids))
 
 
 def _identifier(session: Session, body: SearchIn, value: str) -> RecordKey:

@@ -16,6 +16,7 @@ from mpi.feeds.hl7v2 import problems
 from mpi.feeds.hl7v2.ack import Fault
 from mpi.feeds.hl7v2.er7 import Repetition, Segment
 from mpi.feeds.hl7v2.query_answer import Asked, Refused
+from mpi.identity.ins import matricule_text
 from mpi.identity.model import AssigningAuthority, PartialDate, RecordKey
 from mpi.index.criteria import days_of
 from mpi.index.search import Period, Search, Spelling, Text
@@ -204,6 +205,10 @@ def _identifiers(said: _Said, asked: Asked) -> None:
             raise said.numbers.refused(problems.NO_DOMAIN)
         return
     authority = AssigningAuthority(*(said.authority.get(position, "") for position in (1, 2, 3)))
+    if said.numbers is not None and (oid := asked.ins_oid(authority)):
+        numbers = (_exactly(said.numbers, text) for text in said.numbers.choices)
+        said.parts["ins"] = tuple((oid, matricule_text(number)) for number in numbers)
+        return
     domain = asked.domain(authority, said.authority_place)
     if domain is None:
         raise Refused(Fault(said.authority_place, 204))

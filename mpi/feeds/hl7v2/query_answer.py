@@ -17,7 +17,8 @@ from mpi.feeds.hl7v2.ack import Fault, error_segment, fill_header
 from mpi.feeds.hl7v2.er7 import Message, Repetition, Segment, escape, recode
 from mpi.feeds.hl7v2.identifiers import read_authority
 from mpi.feeds.hl7v2.skeletons import Skeleton
-from mpi.identity.domains import Domain
+from mpi.feeds.national import accepted_ins_oids
+from mpi.identity.domains import INS_TYPE, Domain, ins_oid, national_type
 from mpi.identity.model import AssigningAuthority, PatientIdentifier
 from mpi.index.parties import Consumer, Directory
 from mpi.index.ports import Clock
@@ -79,6 +80,15 @@ class Asked:
         except UnknownAuthority:
             return None
         return domain if domain.key in self.consumer.domains else None
+
+    def ins_oid(self, authority: AssigningAuthority) -> str:
+        """The OID of the INS that an authority issues and people are looked for by here; empty of any other."""
+        number = PatientIdentifier("", authority)
+        is_complete = bool(authority.universal_id) == (authority.universal_id_type == "ISO")
+        if not is_complete or national_type(number) != INS_TYPE:
+            return ""
+        accepted = accepted_ins_oids(accept_test_ins=self.directory.accept_test_ins)
+        return oid if (oid := ins_oid(number)) in accepted else ""
 
     def domains(self, number: int) -> frozenset[str] | None:
         """

@@ -313,6 +313,51 @@ def test_every_criterion_has_to_hold(index, criteria):
     assert index.ask(search(*criteria)).first("QAK", 2) == "NF"
 
 
+INS_AUTHORITY = "&1.2.250.1.213.1.4.8&ISO"
+MATRICULE = "284022999912354"
+
+
+@pytest.fixture
+def qualified(small):
+    """A qualified identity at A, somebody else at B."""
+    pid = f"PID|||{cx('A', 'A1')}^PI~{MATRICULE}^^^{INS_AUTHORITY}^INS||{LOUISE}{HOME}".split("|")
+    pid += [""] * (32 - len(pid)) + ["VALI"]
+    small.feed(adt("A28", "|".join(pid), application="RIS_A", facility="SITE_A", charset="UNICODE UTF-8"))
+    small.state("B", "B7", THEO)
+    return small
+
+
+@pytest.mark.parametrize(
+    "criteria",
+    [
+        (f"@PID.3^{MATRICULE}^^^{INS_AUTHORITY}^INS",),
+        (f"@PID.3.1^{MATRICULE}", f"@PID.3.4^{INS_AUTHORITY}"),
+        ("@PID.3.1^2 84 02 29 999 123 54", "@PID.3.4.2^1.2.250.1.213.1.4.8", "@PID.3.4.3^ISO"),
+        (f"@PID.3.1^{MATRICULE}", f"@PID.3.4^{INS_AUTHORITY}", "@PID.7^19840229"),
+    ],
+)
+def test_d01_a_qualified_identity_is_found_by_its_ins(qualified, criteria):
+    """[D01] The INS, under the OID that issues it, with or without other criteria. Source: RNIV (searching)."""
+    assert ids(qualified.ask(search(*criteria))) == [["A1"]]
+
+
+@pytest.mark.parametrize(
+    ("criteria", "err_2"),
+    [
+        ((f"@PID.3.1^{MATRICULE}", "@PID.3.4^&1.2.250.1.213.1.4.10&ISO"), "QPD^1^3^2"),
+        ((f"@PID.3.1^{MATRICULE}", "@PID.3.4^ASIP-SANTE-NIR"), "QPD^1^3^2"),
+        ((f"@PID.3.1^{MATRICULE}", "@PID.3.4^&1.2.250.1.213.1.4.8"), "QPD^1^3^2"),
+        ((f"@PID.3.4^{INS_AUTHORITY}",), "QPD^1^3^1"),
+        (("@PID.3.1^28402*", f"@PID.3.4^{INS_AUTHORITY}"), "QPD^1^3^1"),
+    ],
+)
+def test_d01_what_is_no_ins_of_this_platform_names_nobody(qualified, criteria, err_2):
+    """[D01] A test INS on a real platform, an insurance number, half an authority, no number, a wildcard."""
+    answer = qualified.ask(search(*criteria))
+
+    assert (answer.msa_1, answer.err_2) == ("AE", err_2)
+
+
 def test_d01_doubt_is_told(small):
     """[D01] A doubtful identity is found, and PID-32 says that it is doubtful."""
     small.state("A", "A1", codes="PROV~DOUT")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mpi.identity.ins import INS_TEST_OID
 from mpi.index.search import Spelling, Why
 from tests.federation import person
 
@@ -211,3 +212,55 @@ def test_a_search_leaves_its_trace_and_none_of_what_was_asked(served):
         "named": [],
         "too_broad": False,
     }
+
+
+# ---------------------------------------------------------------------------------------------- by INS
+
+INS = "284022999912354"
+QUALIFIED = {"ins": INS, "ins_oid": INS_TEST_OID, "identity_codes": ("VALI",)}
+
+
+@pytest.mark.parametrize("written", [INS, "2 84 02 29 999 123 54"])
+def test_a_qualified_identity_is_found_by_its_ins_alone(served, written):
+    served.world.state("A", "A1", person(**QUALIFIED))
+    served.world.state("B", "B7", person("MARTIN", "HUGO", "1990-05-02", "M"))
+
+    [found] = people(served, {"ins": written})
+
+    assert [one["id"] for one in found["identifiers"]] == ["A1"]
+    assert found["why"]["ins"] == {"way": "same", "sentence": "INS : identique"}
+    with served.store.read() as uow:
+        traced = [item.event for item in uow.audit.chain() if item.event.kind == "query.search"]
+    assert [event.details["asked"] for event in traced] == [["ins"]]
+    assert INS not in str(traced)
+
+
+def test_an_ins_is_asked_together_with_what_else_is_known(served):
+    served.world.state("A", "A1", person(**QUALIFIED))
+
+    assert people(served, {"ins": INS, "birth_date": BORN})
+    assert not people(served, {"ins": INS, "birth_date": "1950-01-01"})
+
+
+@pytest.mark.parametrize("codes", [("PROV",), ("VALI", "DOUT"), ("VALI", "ANOM")])
+def test_the_ins_of_who_is_not_qualified_finds_nobody(served, codes):
+    served.world.state("A", "A1", person(**{**QUALIFIED, "identity_codes": codes}))
+
+    assert people(served, {"ins": INS}) == []
+
+
+def test_the_ins_of_a_record_one_may_not_see_finds_nobody(served):
+    served.world.state("B", "B7", person(**QUALIFIED))
+    served.world.state("A", "A1", person())
+
+    assert people(served, {"ins": INS})
+    assert people(served, {"ins": INS}, by="portal-a") == []
+
+
+@pytest.mark.parametrize("text", ["284022999912355", "2840229999123", "ZQX"])
+def test_what_is_no_ins_is_refused_and_not_repeated(served, text):
+    answer = search(served, {"ins": text})
+
+    assert answer.status_code == 422
+    assert [error["place"] for error in answer.json()["errors"]] == ["ins"]
+    assert text not in answer.text
