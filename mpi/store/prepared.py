@@ -82,12 +82,14 @@ class Prepared:
         self._text = str(compiled)
         self._returns = bool(compiled.implicit_returning)
         given = set(names)
-        types = {key: bind.type.dialect_impl(dialect) for key, bind in compiled.binds.items()}
-        convert = {key: kind.bind_processor(dialect) for key, kind in types.items()}
-        self._converted = [(key, how) for key, how in convert.items() if how is not None and key in given]
+        convert: dict[str, Converter] = {}
+        for bind, key in compiled.bind_names.items():  # a name may be bound twice, once without a type
+            if (how := bind.type.dialect_impl(dialect).bind_processor(dialect)) is not None:
+                convert[key] = how
+        self._converted = [(key, how) for key, how in convert.items() if key in given]
         constant = {key: bind.effective_value for key, bind in compiled.binds.items() if key not in given}
         self._constant = {
-            key: how(constant[key]) if (how := convert[key]) else constant[key] for key in constant
+            key: convert[key](constant[key]) if key in convert else constant[key] for key in constant
         }
         self._order: Sequence[str] | None = compiled.positiontup
         columns = list(getattr(compiled.statement, "exported_columns", ()))

@@ -27,6 +27,7 @@ from mpi.errors import (
     OutOfSequence,
     PoisonMessage,
     PreconditionFailed,
+    QueueBeingMade,
     SettingsError,
     SourceStopped,
     StaleReview,
@@ -63,7 +64,8 @@ ANSWERS: Final[dict[type[MpiError], Answer | None]] = {
     UnknownReview: Answer("AE", 204),
     LinkConflict: Answer("AE", 205),
     StaleReview: Answer("AE", 206),
-    AlreadyDone: Answer("AE", 206),  # these three are of HTTP requests; no message ends in them
+    QueueBeingMade: Answer("AE", 206),  # these four are of HTTP requests; no message ends in them
+    AlreadyDone: Answer("AE", 206),
     KeyReused: Answer("AE", 206),
     PreconditionFailed: Answer("AE", 206),
     NotPermitted: Answer("AE", 204),  # no code says "not you"; what may not be fed is unknown to the sender

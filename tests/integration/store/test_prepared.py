@@ -1,11 +1,18 @@
 """A statement that was met before is prepared, and nobody can tell but by the clock."""
 
+import importlib
+import pkgutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import bindparam, func, insert, select, union, update
+from sqlalchemy import Dialect, Executable, bindparam, case, func, insert, select, union, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.postgresql import psycopg
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
 
+import mpi.store
 from mpi.errors import StoreError
 from mpi.store import SqlStore
 from mpi.store.prepared import Prepared
@@ -193,3 +200,51 @@ def test_a_connection_on_which_somebody_was_interrupted_is_given_up(
     with postgres_store.write() as uow:
         uow._session.change(insert(META), {"key": "k", "value": "v"})  # type: ignore[attr-defined]
         uow.commit()
+
+
+def test_a_name_that_is_bound_twice_is_converted_where_either_says_how(session: Session) -> None:
+    session.change(insert(AUDIT), audit_row(1))
+    later = NOON + FAR
+    moved = (
+        update(AUDIT)
+        .where(AUDIT.c.sequence == bindparam("of_sequence"))
+        .values(
+            at=case(
+                (AUDIT.c.at > bindparam("when", type_=AUDIT.c.at.type), AUDIT.c.at), else_=bindparam("when")
+            )
+        )
+        .returning(AUDIT.c.at)
+    )
+
+    for hours in range(3):
+        row = session.first(moved, {"of_sequence": 1, "when": later + timedelta(hours=hours)})
+        assert row is not None
+        assert row[0] == later + timedelta(hours=hours)
+
+
+def statements() -> Iterator[tuple[str, Executable]]:
+    """Every statement that a module of the store keeps."""
+    for module in pkgutil.iter_modules(mpi.store.__path__, "mpi.store."):
+        if not module.ispkg:
+            for name, kept in vars(importlib.import_module(module.name)).items():
+                if isinstance(kept, Executable) and isinstance(kept, ClauseElement):
+                    yield f"{module.name}.{name}", kept
+
+
+@pytest.mark.parametrize("dialect", [sqlite.dialect(), psycopg.dialect()], ids=["sqlite", "postgresql"])
+def test_values_are_converted_by_whatever_would_convert_them_in_sqlalchemy(dialect: Dialect) -> None:
+    found = 0
+    for name, statement in statements():
+        compiled = statement.compile(dialect=dialect)
+        assert isinstance(compiled, SQLCompiler)
+        if compiled.post_compile_params or compiled.literal_execute_params:
+            continue
+        found += 1
+        names = list(compiled.binds)
+        prepared = Prepared(compiled, dialect, names)
+
+        assert {key for key, _ in prepared._converted} == set(compiled._bind_processors), name
+        if compiled._result_columns:
+            told = [column.type.dialect_impl(dialect) for column in compiled._result_columns]
+            assert [*map(type, prepared._types)] == [*map(type, told)], name
+    assert found > 150
