@@ -35,6 +35,7 @@ def copy(source, target):
         driver.commit()
         driver.autocommit = True
         driver.execute("VACUUM ANALYZE")
+        driver.execute("CHECKPOINT")  # what the copy left to write is not to be written while something is measured
     finally:
         connection.close()
         engine.dispose()
