@@ -35,7 +35,9 @@ def copy(source, target):
         driver.commit()
         driver.autocommit = True
         driver.execute("VACUUM ANALYZE")
-        driver.execute("CHECKPOINT")  # what the copy left to write is not to be written while something is measured
+        driver.execute(
+            "CHECKPOINT"
+        )  # else what the copy left to write is written while something is measured
     finally:
         connection.close()
         engine.dispose()
