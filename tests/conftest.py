@@ -10,7 +10,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,16 @@ rm -rf -- "$directory"
 class PostgresServer:
     """A PostgreSQL server of the tests' own, reached through a socket in its own directory."""
 
-    def __init__(self, directory: Path, binaries: Path) -> None:
+    def __init__(self, directory: Path, binaries: Path, settings: Mapping[str, object]) -> None:
         self._directory = directory
         self._binaries = binaries
+        self._settings = {
+            "listen_addresses": "''",
+            "max_connections": 60,
+            "shared_buffers": "32MB",
+            "fsync": "off",
+            **settings,
+        }
         self._databases = 0
         self._guardian: subprocess.Popen[bytes] | None = None
         # PostgreSQL refuses to run as root: there its own user runs it.
@@ -57,8 +65,7 @@ class PostgresServer:
         ]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "cwd": self._directory}
         subprocess.run([*initdb, "--locale=C.UTF-8"], check=True, timeout=120, **quiet, **self._user)
-        settings = {"listen_addresses": "''", "max_connections": 60, "shared_buffers": "32MB", "fsync": "off"}
-        lines = [f"{name} = {value}" for name, value in settings.items()]
+        lines = [f"{name} = {value}" for name, value in self._settings.items()]
         # In its file rather than on the command line, so that `set_fsync` can change it.
         (self._cluster / "postgresql.conf").write_text(
             "\n".join([*lines, f"unix_socket_directories = '{self._directory}'"])
@@ -157,9 +164,9 @@ def _postgres_binaries() -> Path | None:
     return newest.parent if newest else None
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """One server for each test process."""
+@contextmanager
+def running_postgres(**settings: object) -> Iterator[PostgresServer]:
+    """A server of its own, with some settings."""
     pytest.importorskip("psycopg", reason="the postgres extra is not installed")
     binaries = _postgres_binaries()
     if binaries is None:
@@ -172,13 +179,20 @@ def postgres_server() -> Iterator[PostgresServer]:
         except KeyError:
             pytest.skip("running as root, and there is no user `postgres` to run PostgreSQL")
         os.chown(directory, owner.pw_uid, owner.pw_gid)
-    server = PostgresServer(directory, binaries)
+    server = PostgresServer(directory, binaries, settings)
     try:
         server.start()
         yield server
     finally:
         server.stop()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server for each test process."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture

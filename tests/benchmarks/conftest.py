@@ -17,6 +17,7 @@ from mpi.index.registry import Registry
 from mpi.matching import MatchModel
 from tests.benchmarks import copied_store, filled_store
 from tests.benchmarks.history import record
+from tests.conftest import running_postgres
 
 RECORDS = int(os.environ.get("MPI_BENCH_RECORDS", "1000000"))
 
@@ -44,6 +45,20 @@ def filled(tmp_path_factory):
 
 def _fill(path):
     return filled_store.fill(f"sqlite:///{path}", path, RECORDS, registry_of)
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A server with the settings that the manual advises: those of the tests would measure checkpoints."""
+    with running_postgres(
+        shared_buffers="1GB",
+        effective_cache_size="4GB",
+        max_wal_size="8GB",
+        wal_compression="on",
+        checkpoint_timeout="15min",
+        random_page_cost=1.1,
+    ) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
