@@ -54,7 +54,6 @@ def postgres_server():
         shared_buffers="1GB",
         effective_cache_size="4GB",
         max_wal_size="8GB",
-        wal_compression="on",
         checkpoint_timeout="15min",
         random_page_cost=1.1,
     ) as server:
