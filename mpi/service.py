@@ -38,8 +38,11 @@ from mpi.wiring import now, open_registry
 
 _ARCHIVE_TIMEOUT_SECONDS = 30.0
 
-_GC_THRESHOLDS = (10_000, 10, 100)
-"""Little of what is made here is garbage that needs a collector: the oldest is looked through far less often."""
+_GC_THRESHOLDS = (10_000, 3, 300)
+"""
+Little of what is made here is garbage that needs a collector: the oldest is looked through far less often, and
+what is in between before it is so much that somebody's message waits for it.
+"""
 _log = logging.getLogger(__name__)
 
 
