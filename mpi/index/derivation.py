@@ -176,7 +176,7 @@ class Derivation:
         opened = self._sync_tasks(uow, WHOLE, asked, wanted, situation.nodes, at=at)
         if tasks or view.may_be_asked_about:
             for sight in uow.sights.kept():
-                self.ask_in(uow, sight, view, [one for one in tasks if one.sight == sight.id], at=at)
+                self.ask_in(uow, sight, view, tasks, at=at)
         self._notices.queue(uow, self._change(view, situation, before), at=at)
         linked = frozenset(i for members in situation.derived.sets if len(members) > 1 for i in members)
         return Effect(
@@ -291,12 +291,13 @@ class Derivation:
         Bring the questions of a sight in line with a component, as if there was nothing but what it sees.
 
         Args:
-            tasks: those of the sight that touch the component.
+            tasks: those that touch the component, of whichever sight.
         """
         if all(view.records[record_id].key.domain not in sight.domains for record_id in view.inside):
             return
         situation = self.situation_in(uow, sight.domains, view)
-        self._sync_tasks(uow, sight.id, tasks, wanted_tasks(situation), situation.nodes, at=at)
+        asked = [task for task in tasks if task.sight == sight.id]
+        self._sync_tasks(uow, sight.id, asked, wanted_tasks(situation), situation.nodes, at=at)
 
     def situation_in(self, uow: UnitOfWork, domains: frozenset[str], view: Component) -> Situation:
         """A component and what borders it, as the records of some domains make them alone."""

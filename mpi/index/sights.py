@@ -94,7 +94,7 @@ class Sights:
             chunk = ids[done : done + RECORDS_PER_STEP]
             with self._store.write() as uow:
                 view = self._derivation.component(uow, chunk)
-                tasks = [task for task in uow.reviews.touching(view.inside) if task.sight == sight.id]
+                tasks = uow.reviews.touching(view.inside)
                 self._derivation.ask_in(uow, sight, view, tasks, at=self._clock())
                 uow.sights.advance(sight.id, chunk[-1])
                 uow.commit()

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from mpi.errors import NotPermitted, SettingsError
 from mpi.index.audit import AuditEvent
-from mpi.index.ports import Clock, Store
+from mpi.index.ports import Clock, Store, StoredKey
 
 PREFIX = "mpi_"
 _SECRET = re.compile(re.escape(PREFIX) + r"[A-Za-z0-9_-]{43}")
@@ -80,9 +80,17 @@ def authenticate(store: Store, secret: str) -> Caller:
         raise NotPermitted("unknown key")
     with store.read() as uow:
         stored = uow.keys.find(hash_of(secret))
-    if stored is None or stored.revoked_at is not None or stored.role not in set(Role):
+    caller = _holder(stored) if stored is not None else None
+    if caller is None:
         raise NotPermitted("unknown key")
-    return Caller(stored.name, Role(stored.role), frozenset(stored.domains))
+    return caller
+
+
+def _holder(key: StoredKey) -> Caller | None:
+    """Who holds a key; nobody when it was revoked, or is for what this version does not know."""
+    if key.revoked_at is not None or key.role not in set(Role):
+        return None
+    return Caller(key.name, Role(key.role), frozenset(key.domains))
 
 
 def live_callers(store: Store) -> list[Caller]:
@@ -94,11 +102,7 @@ def live_callers(store: Store) -> list[Caller]:
     """
     with store.read() as uow:
         keys = uow.keys.all()
-    return [
-        Caller(key.name, Role(key.role), frozenset(key.domains))
-        for key in keys
-        if key.revoked_at is None and key.role in set(Role)
-    ]
+    return [caller for caller in map(_holder, keys) if caller is not None]
 
 
 def create_key(store: Store, *, name: str, role: Role, domains: Sequence[str], clock: Clock) -> str:

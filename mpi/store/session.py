@@ -49,6 +49,11 @@ def _failure(error: Exception) -> Exception:
 
 
 @lru_cache
+def _inserting_each(table: Table) -> Insert:
+    return insert(table)
+
+
+@lru_cache
 def _inserting(table: Table, columns: Sequence[str], count: int) -> Insert:
     return insert(table).values(
         [
@@ -141,7 +146,7 @@ class Session:
         """Insert rows that name the same columns; a few of them by one statement."""
         columns = tuple(rows[0])
         if len(rows) * len(columns) > _FEW_VALUES:
-            self.change(insert(table), rows)
+            self.change(_inserting_each(table), rows)
             return
         values = {f"{name}_{place}": row[name] for place, row in enumerate(rows) for name in columns}
         self.change(_inserting(table, columns, len(rows)), values)

@@ -10,7 +10,7 @@ from mpi.index.reports import Report
 from mpi.index.review import Task
 
 _PAGE = 200
-_Row = TypeVar("_Row", Fact, Report, CorrectionView, Task)
+_Row = TypeVar("_Row", Task, Fact, Report, CorrectionView)
 _Place = TypeVar("_Place")
 
 
